@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Protocol
 
 MS_PER_SECOND: Final = 1_000
@@ -71,9 +72,16 @@ def ms_to_datetime(ms: int) -> datetime:
 
 def ms_to_iso(ms: int) -> str:
     """ISO 8601 in UTC with milliseconds: ``2026-10-01T00:00:00.123Z``."""
-    return ms_to_datetime(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    second, rest = divmod(ms, 1000)
+    return f"{_second_to_iso(second)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second_to_iso(second: int) -> str:
+    moment = ms_to_datetime(second * 1000)
+    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}"
 
 
 def ms_to_day(ms: int) -> str:
     """The UTC day of *ms* since 1970: ``2026-10-01``."""
-    return ms_to_datetime(ms).strftime("%Y-%m-%d")
+    return ms_to_datetime(ms).date().isoformat()
