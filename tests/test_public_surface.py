@@ -1,0 +1,69 @@
+"""The public surface is what `keen_client.__all__` says: no more, no less."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import types
+
+import keen_client
+from keen_client import errors
+
+SURFACE: list[str] = list(getattr(keen_client, "__all__", []))
+
+
+def test_surface_is_sorted_and_says_nothing_twice() -> None:
+    """One order for readers and for merges."""
+    assert sorted(set(SURFACE)) == SURFACE
+
+
+def test_surface_is_the_public_namespace() -> None:
+    """A name without an underscore is public, and a public name is listed; submodules go by their path."""
+    namespace = {
+        name
+        for name, value in vars(keen_client).items()
+        if not name.startswith("_") and name != "annotations" and not isinstance(value, types.ModuleType)
+    }
+    assert {name for name in SURFACE if not name.startswith("_")} == namespace
+
+
+def test_every_name_can_be_imported() -> None:
+    """Each listed name is there, documented, and defined in the package itself."""
+    for name in SURFACE:
+        value = getattr(keen_client, name)
+        if isinstance(value, type) or callable(value):
+            assert value.__doc__, f"{name} has no docstring"
+            assert value.__module__.startswith("keen_client"), f"{name} comes from {value.__module__}"
+
+
+def test_import_loads_no_optional_extra() -> None:
+    """`import keen_client` works where only the base dependencies are installed, and stays quick."""
+    program = "import sys, keen_client; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()).isdisjoint(
+        {"duckdb", "starlette", "uvicorn", "rich", "pytest", "hypothesis"}
+    )
+
+
+def test_error_tree_is_the_drawn_one() -> None:
+    """The tree in the docstring of `errors` names every class under its true parent."""
+    drawn: list[tuple[int, str]] = [
+        (len(prefix), name)
+        for prefix, name in re.findall(
+            r"^([ │├└─]*)(\w+)", (errors.__doc__ or "").split("::")[1], re.MULTILINE
+        )
+    ]
+    true = [(4 + 4 * depth, cls.__name__) for depth, cls in _tree(errors.KeenError, 0)]
+    assert drawn == true
+    defined = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and value.__module__ == errors.__name__
+    }
+    assert {name for _, name in drawn} == defined
+
+
+def _tree(cls: type[Exception], depth: int) -> list[tuple[int, type[Exception]]]:
+    children = [child for child in cls.__subclasses__() if child.__module__ == errors.__name__]
+    return [(depth, cls)] + [item for child in children for item in _tree(child, depth + 1)]
