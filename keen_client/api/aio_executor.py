@@ -1,0 +1,72 @@
+"""The async twin of :class:`~keen_client.api.executor.Executor`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from keen_client._foundation.randomness import Randomness
+from keen_client.api.cost import Meter
+from keen_client.api.executor import ExecutorBase
+from keen_client.api.operation import Operation
+from keen_client.api.project import Project
+from keen_client.errors import ApiError, OutcomeUnknownError
+from keen_client.transport.message import Request, Response
+from keen_client.transport.protocol import AsyncTransport
+from keen_client.transport.retry import RetryPolicy
+
+ResultT = TypeVar("ResultT")
+
+
+class AioExecutor(ExecutorBase):
+    """Runs operations in an event loop. Reads are repeated as the policy says, writes never.
+
+    For one event loop; *sleep* is ``asyncio.sleep`` unless a test brings its
+    own. A wait ends by cancelling the task.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        transport: AsyncTransport,
+        *,
+        retry: RetryPolicy | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        randomness: Randomness | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        super().__init__(project, retry=retry, randomness=randomness, meter=meter)
+        self._transport = transport
+        self._sleep = sleep
+
+    async def run(self, operation: Operation[ResultT]) -> ResultT:
+        """See :meth:`keen_client.api.executor.Executor.run`."""
+        request = operation.request(self.project)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._parse(operation, request, await self._send(request))
+            except ApiError as error:
+                wait_seconds = self._wait_seconds(attempt, request, error)
+                if wait_seconds is None:
+                    raise
+            await self._sleep(wait_seconds)
+
+    async def attempt(self, operation: Operation[object]) -> Response:
+        """See :meth:`keen_client.api.executor.Executor.attempt`."""
+        return await self._send(operation.request(self.project))
+
+    async def close(self) -> None:
+        """Close the transport. May be called again."""
+        await self._transport.close()
+
+    async def _send(self, request: Request) -> Response:
+        try:
+            response = await self._transport.send(request)
+        except OutcomeUnknownError:
+            self._meter.note_unanswered()
+            raise
+        self._meter.note_answer(request, response)
+        return response

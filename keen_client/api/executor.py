@@ -1,0 +1,135 @@
+"""Runs operations over a transport: the sync loop, and what it shares with its twin."""
+
+from __future__ import annotations
+
+import threading
+from typing import TypeVar
+
+from keen_client._foundation.clock import Clock, SystemClock
+from keen_client._foundation.randomness import Randomness, SystemRandomness
+from keen_client.api.cost import Cost, Meter, ServerClock
+from keen_client.api.operation import Operation
+from keen_client.api.project import Project
+from keen_client.errors import ApiError, ClientClosedError, OutcomeUnknownError
+from keen_client.transport.message import Request, Response
+from keen_client.transport.protocol import Transport
+from keen_client.transport.retry import RetryPolicy
+
+ResultT = TypeVar("ResultT")
+
+
+class ExecutorBase:
+    """What both executors know: the project, the policy, the meter."""
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        retry: RetryPolicy | None = None,
+        randomness: Randomness | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        self.project = project
+        self._retry = RetryPolicy() if retry is None else retry
+        self._randomness = SystemRandomness() if randomness is None else randomness
+        self._meter = Meter() if meter is None else meter
+
+    @property
+    def cost(self) -> Cost:
+        """Requests and bytes so far, repeated attempts included."""
+        return self._meter.cost
+
+    @property
+    def server_clock(self) -> ServerClock | None:
+        """The latest reading of the server's clock from an authenticated JSON answer."""
+        return self._meter.server_clock
+
+    def _parse(self, operation: Operation[ResultT], request: Request, response: Response) -> ResultT:
+        """Parse, and mask the key where the server repeats it in its words."""
+        try:
+            return operation.parse(response)
+        except ApiError as error:
+            failure = error
+        _mask_key(failure, request)
+        raise failure
+
+    def _wait_seconds(self, attempt: int, request: Request, error: ApiError) -> float | None:
+        """How long to wait before the next attempt; None for none. A write never has one."""
+        if request.kind != "read":
+            return None
+        return self._retry.wait_seconds(attempt, error, self._randomness)
+
+
+def _mask_key(error: ApiError, request: Request) -> None:
+    if request.key is not None and request.key.reveal() in error.message:
+        error.message = request.key.redact(error.message)
+        error.args = (error.message, error.hint)
+
+
+class Executor(ExecutorBase):
+    """Runs operations over one transport. Reads are repeated as the policy says, writes never.
+
+    Safe from any thread.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        transport: Transport,
+        *,
+        retry: RetryPolicy | None = None,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        super().__init__(project, retry=retry, randomness=randomness, meter=meter)
+        self._transport = transport
+        self._clock = SystemClock() if clock is None else clock
+        self._closed = threading.Event()
+
+    def run(self, operation: Operation[ResultT]) -> ResultT:
+        """Carry *operation* out and return what it parses from the answer.
+
+        Raises:
+            NotSentError: The request surely did not reach the server.
+            OutcomeUnknownError: It may have, and no answer came. Of no matter for a read.
+            KeenApiError: Keen refused.
+            UnreadableResponseError: The answer is not Keen's.
+            InvalidEnvironmentError: A key is missing. Nothing was sent.
+            ClientClosedError: After, or while waiting when, :meth:`close` is called.
+        """
+        request = operation.request(self.project)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._parse(operation, request, self._send(request))
+            except ApiError as error:
+                wait_seconds = self._wait_seconds(attempt, request, error)
+                if wait_seconds is None:
+                    raise
+            if self._clock.wait(self._closed, wait_seconds):
+                raise ClientClosedError("the client was closed while a query was waiting to be repeated")
+
+    def attempt(self, operation: Operation[object]) -> Response:
+        """Make one attempt and return the answer as it came, whatever its status: no repeat, no parsing.
+
+        Raises:
+            NotSentError: The request surely did not reach the server. Nothing was stored.
+            OutcomeUnknownError: It may have, and no whole answer came.
+        """
+        return self._send(operation.request(self.project))
+
+    def close(self) -> None:
+        """End all waits and close the transport. May be called again."""
+        self._closed.set()
+        self._transport.close()
+
+    def _send(self, request: Request) -> Response:
+        try:
+            response = self._transport.send(request)
+        except OutcomeUnknownError:
+            self._meter.note_unanswered()
+            raise
+        self._meter.note_answer(request, response)
+        return response

@@ -1,0 +1,230 @@
+"""Keen's API as an object, sync and async, from one set of operations.
+
+Every call here talks to the server at once. Applications record through the
+client, which writes to the log first; this is what stands behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from keen_client._foundation.clock import Clock
+from keen_client._foundation.randomness import Randomness
+from keen_client.api.aio_executor import AioExecutor
+from keen_client.api.cost import Cost, Meter, ServerClock
+from keen_client.api.executor import Executor
+from keen_client.api.project import Project
+from keen_client.api.query import RunAnalysis
+from keen_client.api.write import RecordEvent, UploadBatch, batch_of
+from keen_client.queries.analysis import Analysis
+from keen_client.queries.methods import AnalysisMethods
+from keen_client.transport.httpx_transport import (
+    AsyncHttpClient,
+    AsyncHttpxTransport,
+    HttpClient,
+    HttpxTransport,
+    Timeouts,
+)
+from keen_client.transport.message import Response
+from keen_client.transport.protocol import AsyncTransport, Transport
+from keen_client.transport.retry import RetryPolicy
+
+
+class _ApiBase:
+    """What both know: the project, and what the calls have cost."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._meter = Meter()
+
+    @property
+    def cost(self) -> Cost:
+        """Requests and bytes so far, of both paths, repeated attempts included."""
+        return self._meter.cost
+
+    @property
+    def server_clock(self) -> ServerClock | None:
+        """The latest reading of the server's clock from an authenticated JSON answer."""
+        return self._meter.server_clock
+
+
+class KeenApi(_ApiBase, AnalysisMethods[Any]):
+    """Talks to one project. Writes and reads go over two transports that share nothing.
+
+    Safe from any thread. Close it, or use it in a ``with`` statement.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        write_transport: Transport,
+        read_transport: Transport,
+        retry: RetryPolicy | None = None,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> None:
+        super().__init__(project)
+        self._writes = Executor(
+            project, write_transport, retry=retry, clock=clock, randomness=randomness, meter=self._meter
+        )
+        self._reads = Executor(
+            project, read_transport, retry=retry, clock=clock, randomness=randomness, meter=self._meter
+        )
+
+    @classmethod
+    def open(
+        cls,
+        project: Project,
+        *,
+        http_client: HttpClient | None = None,
+        get_timeout: float | None = None,
+        post_timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> Self:
+        """Make one over httpx, with a pool for each path.
+
+        Args:
+            project: Which project, and its keys.
+            http_client: A client of the caller's, used for both paths (which
+                then share its pool) and not closed by us.
+            get_timeout: Seconds that a read waits for an answer; 305 when not given.
+            post_timeout: The same for a write; 60 when not given.
+            retry: How reads are repeated.
+            clock: For waits and stamps of time.
+            randomness: For jitter.
+        """
+        writes, reads = _path_timeouts(http_client is None, get_timeout, post_timeout)
+        return cls(
+            project,
+            write_transport=HttpxTransport(http_client, timeouts=writes, clock=clock),
+            read_transport=HttpxTransport(http_client, timeouts=reads, clock=clock),
+            retry=retry,
+            clock=clock,
+            randomness=randomness,
+        )
+
+    def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
+        """See :meth:`keen_client.queries.methods.AnalysisMethods.query`. For errors see :meth:`Executor.run`."""
+        return self._reads.run(RunAnalysis(analysis, all_keys))
+
+    def record_event(self, event_collection: str, event_body: Mapping[str, Any]) -> None:
+        """Store one event at once, past the log; when this returns, Keen has accepted it."""
+        self._writes.run(RecordEvent(event_collection, event_body))
+
+    def upload(self, events: Mapping[str, Any]) -> dict[str, Any]:
+        """Send ``{collection: [event, ...]}`` at once, past the log; returns Keen's result for each event."""
+        return self._writes.run(batch_of(events))
+
+    def post_batch(self, body: bytes) -> Response:
+        """Make one attempt to send a bulk body, and return the answer as it came, whatever its status.
+
+        Raises:
+            NotSentError: It surely did not reach the server. Nothing was stored.
+            OutcomeUnknownError: It may have, and no whole answer came.
+            InvalidEnvironmentError: There is no write key. Nothing was sent.
+            ClientClosedError: After :meth:`close`. Nothing was sent.
+        """
+        return self._writes.attempt(UploadBatch(body))
+
+    def close(self) -> None:
+        """End all waits and close the connections. May be called again."""
+        self._reads.close()
+        self._writes.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]]):
+    """The async twin of :class:`KeenApi`: the same names, awaited. For one event loop."""
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        write_transport: AsyncTransport,
+        read_transport: AsyncTransport,
+        retry: RetryPolicy | None = None,
+        sleep: Callable[[float], Awaitable[object]] | None = None,
+        randomness: Randomness | None = None,
+    ) -> None:
+        super().__init__(project)
+        given = {} if sleep is None else {"sleep": sleep}
+        self._writes = AioExecutor(
+            project, write_transport, retry=retry, randomness=randomness, meter=self._meter, **given
+        )
+        self._reads = AioExecutor(
+            project, read_transport, retry=retry, randomness=randomness, meter=self._meter, **given
+        )
+
+    @classmethod
+    def open(
+        cls,
+        project: Project,
+        *,
+        http_client: AsyncHttpClient | None = None,
+        get_timeout: float | None = None,
+        post_timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> Self:
+        """See :meth:`KeenApi.open`; *clock* only stamps times, waits are the event loop's."""
+        writes, reads = _path_timeouts(http_client is None, get_timeout, post_timeout)
+        return cls(
+            project,
+            write_transport=AsyncHttpxTransport(http_client, timeouts=writes, clock=clock),
+            read_transport=AsyncHttpxTransport(http_client, timeouts=reads, clock=clock),
+            retry=retry,
+            randomness=randomness,
+        )
+
+    async def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
+        """See :meth:`KeenApi.query`."""
+        return await self._reads.run(RunAnalysis(analysis, all_keys))
+
+    async def record_event(self, event_collection: str, event_body: Mapping[str, Any]) -> None:
+        """See :meth:`KeenApi.record_event`."""
+        await self._writes.run(RecordEvent(event_collection, event_body))
+
+    async def upload(self, events: Mapping[str, Any]) -> dict[str, Any]:
+        """See :meth:`KeenApi.upload`."""
+        return await self._writes.run(batch_of(events))
+
+    async def post_batch(self, body: bytes) -> Response:
+        """See :meth:`KeenApi.post_batch`. After a cancellation the outcome is unknown."""
+        return await self._writes.attempt(UploadBatch(body))
+
+    async def close(self) -> None:
+        """Close the connections. May be called again."""
+        await self._reads.close()
+        await self._writes.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _path_timeouts(
+    own_client: bool,  # noqa: FBT001 - private, and named at both calls by what it is given
+    get_timeout: float | None,
+    post_timeout: float | None,
+) -> tuple[Timeouts | None, Timeouts | None]:
+    """Timeouts of (writes, reads); None where a caller's own client keeps its own."""
+    writes = Timeouts.for_writes(post_timeout) if own_client or post_timeout is not None else None
+    reads = Timeouts.for_reads(get_timeout) if own_client or get_timeout is not None else None
+    return writes, reads

@@ -1,0 +1,41 @@
+"""Asking a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from keen_client.api.answers import read_object
+from keen_client.api.json_text import encode
+from keen_client.api.project import Project
+from keen_client.queries.analysis import Analysis
+from keen_client.transport.message import Request, Response
+
+
+@attrs.frozen
+class RunAnalysis:
+    """Run one analysis, by POST with a JSON body (no length limit of a URL, nothing in access logs).
+
+    A read: it changes nothing, and may be repeated. ``all_keys`` asks for the
+    whole body of the answer in the place of its ``result`` member.
+    """
+
+    analysis: Analysis
+    all_keys: bool = False
+
+    def request(self, project: Project) -> Request:
+        """See :meth:`keen_client.api.operation.Operation.request`."""
+        return Request(
+            method="POST",
+            base_url=project.base_url,
+            path=f"{project.path}/queries/{self.analysis.analysis_type}",
+            kind="read",
+            body=encode(self.analysis.to_json()),
+            key=project.key_for("read"),
+        )
+
+    def parse(self, response: Response) -> Any:
+        """The ``result`` member, or the whole object. Its shape is that of Keen's answer."""
+        body = read_object(response, "result")
+        return body if self.all_keys else body["result"]

@@ -1,0 +1,385 @@
+"""The only door to httpx.
+
+One class sends, one is its async twin; what they share (building the request,
+reading the answer within bounds, saying what a failure means) stands once.
+
+How the line between *not sent* and *unknown* is drawn: some errors are raised
+only while a connection is being made, before a byte of the request leaves
+(refused, no such host, TLS failure, a full pool). Besides, httpcore's trace
+tells when it begins to write the request's headers; once it has begun,
+nothing is called *not sent* any more, whatever the error's class. Every error
+not known to be harmless is *unknown*.
+
+Errors of httpx hold the request with its headers, so they are not chained to
+ours: a traceback or an error collector must not get at the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, Final
+
+import attrs
+import httpx
+
+from keen_client._foundation.clock import Clock, SystemClock
+from keen_client.errors import ClientClosedError, NotSentError, OutcomeUnknownError, TransportError
+from keen_client.transport.message import Request, Response
+
+#: The types of a caller's own client, for annotations elsewhere.
+HttpClient = httpx.Client
+AsyncHttpClient = httpx.AsyncClient
+
+#: Keen's answers are at most 150 MB; more is not an answer.
+RESPONSE_BYTES_MAX: Final = 256 * 1024 * 1024
+#: A whole answer that takes longer is given up, even if bytes keep trickling in.
+ANSWER_SECONDS_MAX: Final = 900.0
+#: Connections of one transport (one path).
+CONNECTIONS_MAX: Final = 16
+#: An idle connection is dropped after this long: proxies cut older ones, and a
+#: request sent into a cut one has an unknown outcome.
+KEEPALIVE_SECONDS: Final = 5.0
+
+_ERROR_TEXT_MAX: Final = 200
+_NS_PER_SECOND: Final = 1_000_000_000
+_SDK: Final = f"keen_client-{metadata.version('keen-client')}"
+
+_NOT_SENT: Final = (
+    httpx.ConnectError,  # refused, unreachable, no such host, TLS handshake failed
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,  # the proxy refused to open the tunnel
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,  # refused by our own side before it was written
+    httpx.InvalidURL,
+)
+# The texts of these come from the operating system, TLS or a proxy's status
+# line. The others' may quote headers or a server's bytes, and are left out.
+_TEXT_IS_SAFE: Final = (httpx.NetworkError, httpx.TimeoutException, httpx.ProxyError, OSError)
+_EXPECTED: Final = (httpx.HTTPError, httpx.InvalidURL, RuntimeError, OSError)
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """How long each wait of an exchange may last, in seconds; not the sum of them.
+
+    Keen cuts a query after 300 s, hence the read path's 305. A write waits
+    shorter: its event is in the log and will be sent again.
+    """
+
+    connect_seconds: float = 10.0
+    write_seconds: float = 60.0
+    read_seconds: float = 305.0
+    pool_seconds: float = 60.0
+
+    @classmethod
+    def for_reads(cls, seconds: float | None = None) -> Timeouts:
+        """The read path's; *seconds* replaces the wait for an answer."""
+        return cls() if seconds is None else cls.of(seconds)
+
+    @classmethod
+    def for_writes(cls, seconds: float | None = None) -> Timeouts:
+        """The write path's; *seconds* replaces the wait for an answer."""
+        return cls.of(60.0 if seconds is None else seconds)
+
+    @classmethod
+    def of(cls, seconds: float) -> Timeouts:
+        """At most *seconds* for each wait, and never more than the usual for connecting."""
+        return cls(
+            connect_seconds=min(seconds, 10.0),
+            write_seconds=seconds,
+            read_seconds=seconds,
+            pool_seconds=seconds,
+        )
+
+    def as_extension(self) -> dict[str, float | None]:
+        """The form in which httpx hands them to its connections."""
+        return {
+            "connect": self.connect_seconds,
+            "read": self.read_seconds,
+            "write": self.write_seconds,
+            "pool": self.pool_seconds,
+        }
+
+
+class _Progress:
+    """Learns from httpcore's trace whether the request itself began to leave."""
+
+    def __init__(self) -> None:
+        self.began = False
+
+    def note(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith(".send_request_headers.started"):
+            # A CONNECT to a proxy is not the request.
+            self.began |= getattr(info.get("request"), "method", b"") != b"CONNECT"
+        elif name.endswith(".send_request_headers.failed"):
+            # Refused by our own side while the headers were put together: nothing was written.
+            self.began &= type(info.get("exception")).__name__ != "LocalProtocolError"
+
+    async def anote(self, name: str, info: Mapping[str, Any]) -> None:
+        self.note(name, info)
+
+
+class _Answer:
+    """Gathers one answer within the bounds of size and time."""
+
+    def __init__(self, clock: Clock, request: Request) -> None:
+        self._clock = clock
+        self._request = request
+        self._started_ns = clock.monotonic_ns()
+        self._chunks: list[bytes] = []
+        self._size_bytes = 0
+
+    def take(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._size_bytes += len(chunk)
+        if self._size_bytes > RESPONSE_BYTES_MAX:
+            raise OutcomeUnknownError(
+                f"{self._request.place}: the answer is over {RESPONSE_BYTES_MAX} bytes and was given up",
+                "ask for less: a shorter timeframe, fewer properties",
+            )
+        if self._elapsed_seconds() > ANSWER_SECONDS_MAX:
+            raise OutcomeUnknownError(
+                f"{self._request.place}: the answer took over {ANSWER_SECONDS_MAX:.0f} s and was given up",
+                "look for a slow proxy in between",
+            )
+
+    def finish(self, answer: httpx.Response) -> Response:
+        return Response(
+            status=answer.status_code,
+            headers={name.lower(): value for name, value in answer.headers.items()},
+            body=b"".join(self._chunks),
+            received_wall_ms=self._clock.wall_ms(),
+            elapsed_seconds=self._elapsed_seconds(),
+        )
+
+    def _elapsed_seconds(self) -> float:
+        return (self._clock.monotonic_ns() - self._started_ns) / _NS_PER_SECOND
+
+
+def _build(
+    request: Request, client_headers: httpx.Headers, timeout: Mapping[str, float | None], trace: object
+) -> httpx.Request:
+    # Not client.build_request(): a client's default params would replace the query part.
+    headers = httpx.Headers(client_headers)
+    headers["Accept"] = "application/json"
+    headers["Accept-Encoding"] = "gzip"
+    headers["Keen-Sdk"] = _SDK
+    headers["Content-Type"] = "application/json"
+    if request.key is not None:
+        headers["Authorization"] = request.key.reveal()
+    return httpx.Request(
+        request.method,
+        httpx.URL(request.url),
+        headers=headers,
+        content=request.body,
+        extensions={"timeout": timeout, "trace": trace},
+    )
+
+
+def _timeout_for(
+    request: Request, own: Timeouts | None, clients: httpx.Timeout
+) -> Mapping[str, float | None]:
+    if request.timeout_seconds is not None:
+        return Timeouts.of(request.timeout_seconds).as_extension()
+    return clients.as_dict() if own is None else own.as_extension()
+
+
+def translate(
+    error: Exception, request: Request, *, began: bool = False, closed: bool = False
+) -> TransportError:
+    """What *error* says about *request*: not sent, or unknown.
+
+    *began*: the request's first bytes began to leave. *closed*: the HTTP
+    client had been closed. The message shows no key and no query part.
+    """
+    text = str(error) if isinstance(error, _TEXT_IS_SAFE) else ""
+    if request.key is not None:
+        text = request.key.redact(text)
+    reason = type(error).__name__ + (f": {text[:_ERROR_TEXT_MAX]}" if text else "")
+    refused_closed = closed and isinstance(error, RuntimeError)
+    if not began and (isinstance(error, _NOT_SENT) or refused_closed):
+        return NotSentError(
+            f"{request.place} did not reach the server ({reason}); nothing was stored there",
+            "check the base URL, the network, the proxy settings and the server's certificate",
+        )
+    return OutcomeUnknownError(
+        f"{request.place} was not answered ({reason}); the server may have acted on it",
+        "a read can be repeated; an event must be looked up, or resent under its own token",
+    )
+
+
+class _HttpxBase:
+    """What the twins share: timeouts, the clock, and the refusal to work after close."""
+
+    def __init__(self, *, timeouts: Timeouts | None, clock: Clock | None) -> None:
+        self._timeouts = timeouts
+        self._clock = SystemClock() if clock is None else clock
+        self._closed = False
+        self._pid: int | None = None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosedError(
+                "the client was used after close(); nothing was sent", "make a new client, or close it later"
+            )
+
+    def _check_process(self, request: Request) -> None:
+        """A given client's connections must not be written to by two processes."""
+        pid = os.getpid()
+        if self._pid is None:
+            self._pid = pid
+        if self._pid != pid:
+            raise NotSentError(
+                f"{request.place} was not sent: the given http_client is in use in the parent process",
+                "make the client after the fork, or leave http_client out",
+            )
+
+
+def _limits() -> httpx.Limits:
+    return httpx.Limits(
+        max_connections=CONNECTIONS_MAX,
+        max_keepalive_connections=CONNECTIONS_MAX,
+        keepalive_expiry=KEEPALIVE_SECONDS,
+    )
+
+
+class HttpxTransport(_HttpxBase):
+    """Sends over httpx. Use one instance per path (read, write): they share nothing then.
+
+    Safe from any thread, and after a fork: a child process gets connections of
+    its own. A caller's own *client* is used as it is (proxies, certificates,
+    default headers, its timeouts unless *timeouts* is given) but for three
+    things: redirects are never followed, its ``auth`` is not applied, and it
+    is not closed by us.
+    """
+
+    def __init__(
+        self,
+        client: httpx.Client | None = None,
+        *,
+        timeouts: Timeouts | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(timeouts=timeouts if client is not None else timeouts or Timeouts(), clock=clock)
+        self._given = client
+        # By process: a parent's client stays here and is never closed by a
+        # child, so that no child says goodbye on connections its parent uses.
+        self._own: dict[int, httpx.Client] = {}
+
+    def send(self, request: Request) -> Response:
+        """See :meth:`keen_client.transport.protocol.Transport.send`."""
+        client = self._client(request)
+        progress = _Progress()
+        answer = _Answer(self._clock, request)
+        failure: TransportError
+        try:
+            timeout = _timeout_for(request, self._timeouts, client.timeout)
+            built = _build(request, client.headers, timeout, progress.note)
+            got = client.send(built, stream=True, auth=None, follow_redirects=False)
+            try:
+                for chunk in got.iter_bytes():
+                    answer.take(chunk)
+            finally:
+                got.close()
+            return answer.finish(got)
+        except _EXPECTED as error:
+            failure = translate(error, request, began=progress.began, closed=client.is_closed)
+        raise failure
+
+    def close(self) -> None:
+        """See :meth:`keen_client.transport.protocol.Transport.close`."""
+        self._closed = True
+        own = self._own.pop(os.getpid(), None)
+        if own is not None:
+            own.close()
+
+    def _client(self, request: Request) -> httpx.Client:
+        self._check_open()
+        if self._given is not None:
+            self._check_process(request)
+            return self._given
+        pid = os.getpid()
+        own = self._own.get(pid)
+        if own is None:
+            made = httpx.Client(limits=_limits())
+            own = self._own.setdefault(pid, made)  # atomic: of two threads one wins
+            if own is not made:
+                made.close()
+        return own
+
+
+class AsyncHttpxTransport(_HttpxBase):
+    """The async twin of :class:`HttpxTransport`.
+
+    Its own connections belong to the running event loop; in another loop it
+    opens new ones. When a task is cancelled in :meth:`send`, the outcome is unknown.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient | None = None,
+        *,
+        timeouts: Timeouts | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(timeouts=timeouts if client is not None else timeouts or Timeouts(), clock=clock)
+        self._given = client
+        self._own: httpx.AsyncClient | None = None
+        self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self._inherited: list[httpx.AsyncClient] = []
+
+    async def send(self, request: Request) -> Response:
+        """See :meth:`keen_client.transport.protocol.AsyncTransport.send`."""
+        client = self._client(request)
+        progress = _Progress()
+        answer = _Answer(self._clock, request)
+        failure: TransportError
+        try:
+            timeout = _timeout_for(request, self._timeouts, client.timeout)
+            built = _build(request, client.headers, timeout, progress.anote)
+            got = await client.send(built, stream=True, auth=None, follow_redirects=False)
+            try:
+                async for chunk in got.aiter_bytes():
+                    answer.take(chunk)
+            finally:
+                await got.aclose()
+            return answer.finish(got)
+        except _EXPECTED as error:
+            failure = translate(error, request, began=progress.began, closed=client.is_closed)
+        raise failure
+
+    async def close(self) -> None:
+        """See :meth:`keen_client.transport.protocol.Transport.close`."""
+        self._closed = True
+        if self._own is not None and self._is_ours():
+            await self._own.aclose()
+
+    def _client(self, request: Request) -> httpx.AsyncClient:
+        self._check_open()
+        if self._given is not None:
+            self._check_process(request)
+            return self._given
+        if self._own is None or not self._is_ours():
+            if self._own is not None and self._pid != os.getpid():
+                self._inherited.append(self._own)
+            self._own = httpx.AsyncClient(limits=_limits())
+            self._pid = os.getpid()
+            loop = _running_loop()
+            self._loop = None if loop is None else weakref.ref(loop)
+        return self._own
+
+    def _is_ours(self) -> bool:
+        loop = None if self._loop is None else self._loop()
+        return self._pid == os.getpid() and loop is _running_loop()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # another async library's loop
+        return None

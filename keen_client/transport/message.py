@@ -1,0 +1,75 @@
+"""What goes to the server and what comes back, as frozen values.
+
+Neither value shows a key, the content of an event or the rows of an answer in
+its ``repr``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlencode
+
+import attrs
+
+from keen_client.transport.secret import Secret
+
+#: ``write``: it may change what Keen stores, and is never repeated blindly.
+#: ``read``: it changes nothing, and may be repeated.
+Kind = Literal["read", "write"]
+
+
+def _masked_body(body: bytes | None) -> str:
+    return "None" if body is None else f"<{len(body)} bytes>"
+
+
+def _names_only(params: tuple[tuple[str, str], ...]) -> str:
+    return "(" + ", ".join(name for name, _ in params) + ")"
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """One HTTP request, complete but for the headers that the transport adds.
+
+    ``base_url`` is normalised (see :func:`~keen_client.transport.base_url.normalise_base_url`);
+    ``path`` starts with ``/`` and is percent-encoded already: a transport
+    sends it as it stands, so ``%2F`` in a collection's name stays ``%2F``.
+    ``timeout_seconds`` bounds each wait of the exchange (connecting, each
+    write, each read); None means the transport's own timeouts.
+    """
+
+    method: str
+    base_url: str
+    path: str
+    kind: Kind
+    params: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=_names_only)
+    body: bytes | None = attrs.field(default=None, repr=_masked_body)
+    key: Secret | None = None
+    timeout_seconds: float | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL with its query part. Not for messages: see :attr:`place`."""
+        query = f"?{urlencode(self.params)}" if self.params else ""
+        return f"{self.base_url}{self.path}{query}"
+
+    @property
+    def place(self) -> str:
+        """Method and URL without the query part, for messages and logs."""
+        return f"{self.method} {self.base_url}{self.path}"
+
+
+@attrs.frozen(kw_only=True)
+class Response:
+    """One whole HTTP answer, of any status.
+
+    ``headers`` has lower-case names; ``body`` is decoded (no gzip any more);
+    ``received_wall_ms`` is the local wall clock when the last byte had come,
+    milliseconds since 1970; ``elapsed_seconds`` the monotonic time from the
+    start of the attempt until then. Do not change ``headers``.
+    """
+
+    status: int
+    headers: dict[str, str] = attrs.field(factory=dict, repr=lambda headers: f"<{len(headers)} headers>")
+    body: bytes = attrs.field(default=b"", repr=_masked_body)
+    received_wall_ms: int = 0
+    elapsed_seconds: float = 0.0
