@@ -208,7 +208,7 @@ class _Walker:
 
     def as_mapping(self, value: object) -> Mapping[str, Any]:
         if attrs.has(type(value)) and not isinstance(value, type):
-            names = list(attrs.fields_dict(type(value)))
+            names = list(attrs.fields_dict(cast("type[attrs.AttrsInstance]", type(value))))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = [field.name for field in dataclasses.fields(value)]
         else:

@@ -1,0 +1,146 @@
+"""Files and directories: private, synced, replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+#: Only the owner reads and writes.
+PRIVATE_FILE_MODE: Final = 0o600
+PRIVATE_DIRECTORY_MODE: Final = 0o700
+#: A sealed file: only the owner reads.
+SEALED_FILE_MODE: Final = 0o400
+
+_F_FULLFSYNC: Final = 51  # macOS: fsync alone leaves data in the drive's cache
+_NETWORK_FILESYSTEMS: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "9p", "fuse.sshfs", "lustre", "beegfs"}
+)
+_MEMORY_FILESYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
+
+
+def sync_descriptor(descriptor: int) -> None:
+    """Return only when the file's data is on stable storage."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(descriptor, _F_FULLFSYNC)
+    else:
+        os.fdatasync(descriptor)
+
+
+def sync_file(path: Path) -> bool:
+    """Sync *path*; False when there is no such file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        sync_descriptor(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in directory *path* survive a power loss."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_private_directory(path: Path) -> bool:
+    """Make *path* (and its parents), readable by its owner only, and sync its name; True when it is new."""
+    if path.is_dir():
+        return False
+    path.mkdir(mode=PRIVATE_DIRECTORY_MODE, parents=True, exist_ok=True)
+    sync_directory(path.parent)
+    return True
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace *path* by *content*, privately: a reader sees the old file or the new one, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            sync_descriptor(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def allocate(path: Path, size_bytes: int) -> None:
+    """Make *path* hold *size_bytes* of really allocated space. OSError when there is no room."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE_MODE)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size_bytes)
+        else:
+            os.write(descriptor, bytes(size_bytes))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def free_bytes(path: Path) -> int:
+    """What an ordinary user may still write on the file system of *path*."""
+    return shutil.disk_usage(path).free
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """(device, inode) of *path* by stat, never by open; None when there is no such file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def boot_id() -> str:
+    """A text that changes with every start of the machine."""
+    if sys.platform == "darwin":
+        import subprocess
+
+        done = subprocess.run(
+            ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def filesystem_type(path: Path) -> str | None:
+    """The type of the file system that holds *path* (``ext4``, ``nfs4``); None where it cannot be told."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    resolved = str(path.resolve())
+    best, kind = "", None
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        mount = fields[1].replace("\\040", " ")
+        inside = resolved == mount or resolved.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, kind = mount, fields[2]
+    return kind
+
+
+def is_network_filesystem(kind: str | None) -> bool:
+    """Whether locks and syncs of this file system type cannot be trusted."""
+    return kind in _NETWORK_FILESYSTEMS
+
+
+def is_memory_filesystem(kind: str | None) -> bool:
+    """Whether this file system type forgets everything at a reboot."""
+    return kind in _MEMORY_FILESYSTEMS

@@ -1,0 +1,188 @@
+"""Advisory locks between processes and threads, on byte ranges of small files.
+
+``fcntl.lockf`` is the one kind that is freed in every sort of fork and that
+queues its waiters fairly. It has two traps: it is dropped when *any*
+descriptor of the file is closed in the process, and it does not exclude the
+threads of one process. So there is one :class:`LockFile` a file and process,
+kept for the life of the process, with a thread lock for each byte.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from keen_client._foundation.files import PRIVATE_FILE_MODE
+from keen_client.errors import UnsupportedPlatformError
+
+if sys.platform != "win32":
+    import fcntl
+
+_registry_guard = threading.Lock()
+_registry: dict[tuple[int, int], LockFile] = {}
+
+
+class LockFile:
+    """One file whose bytes are locks. Thread-safe; usable in a forked child, which holds none of them."""
+
+    def __init__(self, path: Path) -> None:
+        """Use :meth:`at` instead: two of these on one file would drop each other's locks."""
+        self._path: Final = path
+        self._descriptor: Final = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE_MODE)
+        status = os.fstat(self._descriptor)
+        self._identity: Final = (status.st_dev, status.st_ino)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Start without locks: at birth, and in a forked child."""
+        self._pid = os.getpid()
+        self._guard = threading.Lock()
+        self._threads: dict[int, threading.Lock] = {}
+        self._waiters: dict[int, _Waiter] = {}
+        self._held: set[int] = set()
+
+    @classmethod
+    def at(cls, path: Path) -> LockFile:
+        """The lock file at *path*, made when it is missing.
+
+        Raises:
+            UnsupportedPlatformError: on a system without POSIX record locks.
+            OSError: the file cannot be made or opened.
+        """
+        if sys.platform == "win32":
+            raise UnsupportedPlatformError(
+                "the local log needs POSIX record locks, which Windows does not have; nothing was recorded",
+                "run it under Linux, macOS or WSL",
+            )
+        with _registry_guard:
+            try:
+                status = path.stat()
+                known = _registry.get((status.st_dev, status.st_ino))
+            except FileNotFoundError:
+                known = None
+            if known is None:
+                known = cls(path)
+                _registry[known._identity] = known  # noqa: SLF001 — its own class
+            return known
+
+    def try_acquire(self, offset: int = 0) -> bool:
+        """Take the lock at byte *offset* if it is free; False when anybody holds it."""
+        return self.acquire(offset, timeout_seconds=0.0)
+
+    def acquire(self, offset: int = 0, timeout_seconds: float = 0.0) -> bool:
+        """Take the lock at byte *offset*, waiting in a fair queue; False when the time ran out."""
+        self._mind_fork()
+        with self._guard:
+            thread_lock = self._threads.setdefault(offset, threading.Lock())
+        if not thread_lock.acquire(blocking=False):
+            started = time.monotonic()
+            if timeout_seconds <= 0 or not thread_lock.acquire(timeout=timeout_seconds):
+                return False
+            timeout_seconds = max(0.0, timeout_seconds - (time.monotonic() - started))
+        if self._acquire_from_processes(offset, timeout_seconds):
+            self._held.add(offset)
+            return True
+        thread_lock.release()
+        return False
+
+    def _acquire_from_processes(self, offset: int, timeout_seconds: float) -> bool:
+        with self._guard:
+            waiter = self._waiters.get(offset)
+            if waiter is None:
+                if self._try_lockf(offset):
+                    return True
+                if timeout_seconds <= 0:
+                    return False
+                waiter = self._waiters[offset] = _Waiter(self, offset)
+            waiter.wanted = True
+        got = waiter.acquired.wait(timeout_seconds)
+        with self._guard:
+            if got or waiter.acquired.is_set():
+                self._waiters.pop(offset, None)
+                return True
+            waiter.wanted = False
+            return False
+
+    def _try_lockf(self, offset: int) -> bool:
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def release(self, offset: int = 0) -> None:
+        """Give the lock back. In a forked child that inherited the object this does nothing."""
+        if self._pid != os.getpid() or offset not in self._held:
+            return
+        self._held.discard(offset)
+        fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
+        self._threads[offset].release()
+
+    def holds(self, offset: int = 0) -> bool:
+        """Whether this process holds the lock at byte *offset*."""
+        return self._pid == os.getpid() and offset in self._held
+
+    def is_taken_elsewhere(self, offset: int = 0) -> bool:
+        """Whether anybody holds the lock at this moment (a look, not a promise)."""
+        if self.holds(offset):
+            return True
+        if self.try_acquire(offset):
+            self.release(offset)
+            return False
+        return True
+
+    @contextmanager
+    def held(self, offset: int = 0, timeout_seconds: float = 0.0) -> Iterator[bool]:
+        """Hold the lock for a ``with`` block; yields whether it was obtained."""
+        got = self.acquire(offset, timeout_seconds)
+        try:
+            yield got
+        finally:
+            if got:
+                self.release(offset)
+
+    def _mind_fork(self) -> None:
+        if self._pid != os.getpid():
+            self._forget()
+
+
+class _Waiter:
+    """A thread that waits in the kernel's queue for one byte, so that its caller can give up in time.
+
+    A caller who gave up leaves it in the queue; the next caller joins it. When
+    the lock arrives and nobody wants it any more it is given back at once.
+    """
+
+    def __init__(self, lock_file: LockFile, offset: int) -> None:
+        self.acquired: Final = threading.Event()
+        self.wanted = True
+        self._file = lock_file
+        self._offset = offset
+        threading.Thread(target=self._wait, name="keen-client-lock", daemon=True).start()
+
+    def _wait(self) -> None:
+        # The descriptor lives as long as the process, so this cannot land on another file.
+        fcntl.lockf(self._file._descriptor, fcntl.LOCK_EX, 1, self._offset)  # noqa: SLF001 — one mechanism
+        with self._file._guard:  # noqa: SLF001
+            if self.wanted:
+                self.acquired.set()
+            else:
+                self._file._waiters.pop(self._offset, None)  # noqa: SLF001
+                fcntl.lockf(self._file._descriptor, fcntl.LOCK_UN, 1, self._offset)  # noqa: SLF001
+
+
+def _forget_in_child() -> None:
+    global _registry_guard  # noqa: PLW0603 — a lock held by another thread at the fork is never freed here
+    _registry_guard = threading.Lock()
+    for lock_file in _registry.values():
+        lock_file._forget()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

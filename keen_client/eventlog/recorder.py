@@ -1,0 +1,398 @@
+"""Recording: from an encoded event to a receipt that means "on disk".
+
+``full``: the callers who wait form one transaction and share its sync; the
+first of them leads, and there is no writer thread (at one caller that would
+cost four times as much). ``normal``: one autocommit insert an event. Ids are
+counted from rowids, and given out after COMMIT.
+
+A recorder takes the recorders' lock of its segment for each commit: a fair
+queue between processes, where SQLite's own waiting starves for seconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+
+from keen_client._foundation.clock import Clock
+from keen_client._foundation.files import file_identity
+from keen_client.errors import (
+    BatchTooLargeError,
+    EventLogBusyError,
+    EventLogError,
+    EventLogFullError,
+    RecordOutcomeUnknownError,
+)
+from keen_client.eventlog.config import GROUP_EVENTS_MAX, LogConfig
+from keen_client.eventlog.directory import LogDirectory
+from keen_client.eventlog.segment import SegmentName, SegmentReader, SegmentWriter
+from keen_client.eventlog.space import Room
+from keen_client.eventlog.sqlite_faults import (
+    is_damage,
+    is_io_error,
+    is_sealed,
+    is_segment_full,
+    translate,
+)
+from keen_client.eventlog.state import leak
+from keen_client.eventlog.succession import Succession, recording_span
+from keen_client.events.encoding import EncodedEvent
+from keen_client.events.identity import SEQ_MAX, EntryId
+from keen_client.events.limits import CALL_EVENTS_MAX, CALL_SIZE_MAX_BYTES
+
+_Row = tuple[str, int, int, str, str]
+_Commit = Callable[[SegmentWriter, int], "list[Recorded]"]
+
+#: Rolls, seals met and stuck segments that one call may meet before it gives up.
+_TRIES_MAX: Final = 8
+
+
+@attrs.frozen(slots=True)
+class Recorded:
+    """What recording one event made of it. ``timestamp_ms`` is ``keen.timestamp``."""
+
+    id: EntryId
+    timestamp_ms: int
+
+
+@attrs.frozen(slots=True)
+class _InHand:
+    """The segment that this process writes to, and what makes it unfit."""
+
+    writer: SegmentWriter
+    identity: tuple[int, int]
+    first_ms: int
+    end_ms: int
+
+
+class _Waiting:
+    """One caller in the queue of a group commit. The bare lock is its wake-up call."""
+
+    __slots__ = ("abandoned", "error", "event", "recorded", "wake")
+
+    def __init__(self, event: EncodedEvent) -> None:
+        self.event = event
+        self.abandoned = False
+        self.recorded: Recorded | None = None
+        self.error: BaseException | None = None
+        self.wake = threading.Lock()
+        self.wake.acquire()
+
+
+class Recorder:
+    """Writes entries for one process. Thread-safe; a forked child starts anew with its own connection."""
+
+    def __init__(
+        self,
+        directory: LogDirectory,
+        config: LogConfig,
+        clock: Clock,
+        succession: Succession,
+        on_abandoned: Callable[[SegmentName], None],
+    ) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+        self._succession = succession
+        self._on_abandoned = on_abandoned
+        self._locks = directory.recorders_lock()
+        self._room = Room(directory, config, clock)
+        self._hand: _InHand | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._hand = None
+        self._commit_lock = threading.Lock()
+        self._queue_lock = threading.Lock()
+        self._queue: list[_Waiting] = []
+        self._leading = False
+
+    def append(self, event: EncodedEvent) -> Recorded:
+        """Record one event; returns when it is on disk at the chosen durability.
+
+        Raises:
+            EventLogFullError, EventLogBusyError, EventLogPermissionError, EventLogError:
+                it was not recorded.
+            RecordOutcomeUnknownError: the disk failed at commit; see the class.
+        """
+        self._mind_fork()
+        if self._config.durability == "normal":
+            with self._commit_lock:
+                return self._one(event)[0]
+        waiting = _Waiting(event)
+        with self._queue_lock:
+            self._queue.append(waiting)
+            lead = not self._leading
+            self._leading = True
+        if not lead:
+            try:
+                waiting.wake.acquire()
+            except BaseException:
+                self._abandon(waiting)
+                raise
+            lead = waiting.recorded is None and waiting.error is None
+        if lead:
+            self._lead()
+        if waiting.error is not None:
+            raise waiting.error
+        if waiting.recorded is None:
+            raise AssertionError("a leader returned without an outcome for its own event")
+        return waiting.recorded
+
+    def append_all(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
+        """Record all *events* or none, in one transaction of one segment.
+
+        Raises:
+            BatchTooLargeError: over 100,000 events or 256 MB; nothing was recorded.
+            EventLogError: as for :meth:`append`, for all of them.
+        """
+        self._mind_fork()
+        if not events:
+            return []
+        size = sum(event.size_bytes for event in events) if len(events) > 1 else 0
+        if len(events) > CALL_EVENTS_MAX or size > CALL_SIZE_MAX_BYTES:
+            raise BatchTooLargeError(
+                f"{len(events):,} events of {size:,} bytes are more than one call takes "
+                f"({CALL_EVENTS_MAX:,} and {CALL_SIZE_MAX_BYTES:,}); nothing was recorded",
+                "split the call",
+            )
+        with self._commit_lock:
+            return self._many(events)
+
+    def close(self) -> None:
+        """Close the connection. What was recorded stays; recording again opens anew."""
+        if self._pid != os.getpid():
+            return
+        with self._commit_lock:
+            self._drop_writer()
+
+    # ---- group commit -------------------------------------------------------------------
+
+    def _lead(self) -> None:
+        """Commit the group that is waiting, ours in it, then hand the lead to the next in the queue."""
+        with self._commit_lock:
+            with self._queue_lock:
+                group = self._queue[:GROUP_EVENTS_MAX]
+            try:
+                done = self._one(group[0].event) if len(group) == 1 else self._many([w.event for w in group])
+                for waiting, recorded in zip(group, done, strict=True):
+                    waiting.recorded = recorded
+            except KeyboardInterrupt:
+                self._fail(
+                    group,
+                    RecordOutcomeUnknownError(
+                        "recording was interrupted; the event may or may not be in the log",
+                        "look for it with `keen-client export`, or record it again if a duplicate does no harm",
+                    ),
+                )
+                raise
+            except BaseException as error:  # noqa: BLE001 — it is every waiting caller's, and raised there
+                self._fail(group, error)
+            finally:
+                self._hand_over(group)
+
+    @staticmethod
+    def _fail(group: list[_Waiting], error: BaseException) -> None:
+        for waiting in group:
+            waiting.error = copy.copy(error)
+            waiting.error.__cause__ = error.__cause__
+
+    def _hand_over(self, group: list[_Waiting]) -> None:
+        """Wake the group's followers, and the head of the queue: it leads, having no outcome yet."""
+        with self._queue_lock:
+            del self._queue[: len(group)]
+            while self._queue and self._queue[0].abandoned:
+                del self._queue[0]
+            if self._queue:
+                self._queue[0].wake.release()
+            else:
+                self._leading = False
+        for follower in group[1:]:
+            follower.wake.release()
+
+    def _abandon(self, waiting: _Waiting) -> None:
+        """The caller was interrupted while it waited; if the lead has come to it, it must go on."""
+        with self._queue_lock:
+            waiting.abandoned = True
+            leads = not waiting.wake.locked() and waiting.recorded is None and waiting.error is None
+        if leads:
+            self._lead()
+
+    # ---- one commit ---------------------------------------------------------------------
+
+    def _one(self, event: EncodedEvent) -> list[Recorded]:
+        def commit(writer: SegmentWriter, now_ms: int) -> list[Recorded]:
+            timestamp_ms = now_ms if event.timestamp_ms is None else event.timestamp_ms
+            seq = writer.append_one(event, timestamp_ms, now_ms)
+            return [Recorded(EntryId(writer.name.origin, seq), timestamp_ms)]
+
+        return self._commit([event], commit)
+
+    def _many(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
+        def commit(writer: SegmentWriter, now_ms: int) -> list[Recorded]:
+            rows = _rows(events, now_ms)
+            writer.begin()
+            first, _ = writer.append_many(rows)
+            writer.commit()
+            origin = writer.name.origin
+            return [Recorded(EntryId(origin, first + index), row[1]) for index, row in enumerate(rows)]
+
+        return self._commit(events, commit)
+
+    def _commit(self, events: Sequence[EncodedEvent], commit: _Commit) -> list[Recorded]:
+        """Run *commit* on a good segment under its lock, through rolls, seals and stuck holders."""
+        while True:
+            try:
+                self._room.check()
+                return self._commit_somewhere(events, commit)
+            except EventLogFullError:
+                if not self._room.wait():
+                    raise
+
+    def _commit_somewhere(self, events: Sequence[EncodedEvent], commit: _Commit) -> list[Recorded]:
+        for _ in range(_TRIES_MAX):
+            if self._hand is None:
+                self._take(self._succession.find())
+            hand = self._hand
+            if hand is None:
+                raise AssertionError("no segment in hand after one was taken")
+            writer = hand.writer
+            byte = self._directory.segment_byte(writer.name.origin)
+            if not self._locks.acquire(byte, self._config.lock_timeout_seconds):
+                # A stopped process holds it; several open segments are legal.
+                self._succession.shunned.add(writer.name.origin)
+                self._drop_writer()
+                self._take(self._succession.own())
+                continue
+            try:
+                now_ms = self._clock.wall_ms()
+                if self._is_good(hand, now_ms):
+                    try:
+                        return commit(writer, now_ms)
+                    except sqlite3.Error as error:
+                        writer_name = writer.name
+                        outcome = self._after(error, writer, events, now_ms)
+                        if outcome is not None:
+                            return outcome
+                    except BaseException:
+                        writer.rollback()
+                        raise
+                else:
+                    writer_name = writer.name
+                    self._drop_writer()
+            finally:
+                self._locks.release(byte)
+            self._succession.roll(writer_name)
+        raise EventLogBusyError(
+            f"no segment of {self._directory.path} took the event in {_TRIES_MAX} tries; it was not recorded",
+            "look at the log with `keen-client doctor`",
+            path=self._directory.path,
+        )
+
+    def _is_good(self, hand: _InHand, now_ms: int) -> bool:
+        """Whether the file in hand is still the one at the path, of the day and of a fitting size."""
+        try:
+            status = hand.writer.path.stat()
+        except FileNotFoundError:
+            return False
+        if (status.st_dev, status.st_ino) != hand.identity or not hand.first_ms <= now_ms < hand.end_ms:
+            return False
+        if status.st_size >= self._config.segment_size_max_bytes:
+            return False
+        # At the full bound the table's own CHECK refuses; a smaller one has to be asked for.
+        entries_max = self._config.segment_entries_max
+        return entries_max == SEQ_MAX or hand.writer.last_seq() < entries_max
+
+    def _after(
+        self, error: sqlite3.Error, writer: SegmentWriter, events: Sequence[EncodedEvent], now_ms: int
+    ) -> list[Recorded] | None:
+        """After a failed commit: None means try elsewhere, anything else is the commit's result."""
+        if is_io_error(error):
+            return self._after_io_error(error, writer, events, now_ms)
+        writer.rollback()
+        if is_sealed(error) or is_segment_full(error):
+            self._drop_writer()
+            return None
+        if is_damage(error):
+            self._succession.shunned.add(writer.name.origin)
+            self._drop_writer()
+            return None
+        self._drop_writer()
+        raise translate(error, writer.path, "the event was not recorded") from error
+
+    def _after_io_error(
+        self, error: sqlite3.Error, writer: SegmentWriter, events: Sequence[EncodedEvent], now_ms: int
+    ) -> list[Recorded] | None:
+        """The rows look absent, and WAL recovery could revive them: seal first, then look.
+
+        Only a seal that committed and synced overwrites what recovery could
+        revive, so only then is the outcome read.
+        """
+        name = writer.name
+        self._succession.shunned.add(name.origin)
+        self._drop_writer()
+        successor = self._succession.own()
+        try:
+            fresh = SegmentWriter(
+                self._directory.segments, name, self._config.durability, self._config.lock_timeout_seconds
+            )
+            try:
+                fresh.seal(self._clock.wall_ms(), successor.name)
+            finally:
+                fresh.close()
+            found = self._rows_at_end(name, _rows(events, now_ms))
+        except (sqlite3.Error, EventLogError) as seal_error:
+            self._take(successor)
+            self._on_abandoned(name)
+            raise RecordOutcomeUnknownError(
+                f"the disk failed at commit ({error}); the event may or may not be in {name.origin}",
+                "run `keen-client doctor`: the segment is set apart until it can be read",
+                path=name.path_in(self._directory.segments),
+            ) from seal_error
+        self._take(successor)
+        return found or None
+
+    def _rows_at_end(self, name: SegmentName, rows: list[_Row]) -> list[Recorded]:
+        """*rows* as recorded at the end of the sealed segment; empty when they are not there."""
+        reader = SegmentReader(self._directory.segments, name)
+        try:
+            last = reader.last_seq()
+            first = last - len(rows) + 1
+            entries = list(reader.entries(first, last)) if first > 0 else []
+        finally:
+            reader.close()
+        there = [(e.collection, e.timestamp_ms, e.recorded_ms, e.body, e.keen) for e in entries]
+        if there != rows:
+            return []
+        return [Recorded(entry.id, entry.timestamp_ms) for entry in entries]
+
+    # ---- the segment in hand ------------------------------------------------------------
+
+    def _take(self, writer: SegmentWriter) -> None:
+        identity = file_identity(writer.path) or (-1, -1)
+        self._hand = _InHand(writer, identity, *recording_span(writer.name))
+
+    def _drop_writer(self) -> None:
+        if self._hand is not None:
+            self._hand.writer.close()
+            self._hand = None
+
+    def _mind_fork(self) -> None:
+        if self._pid != os.getpid():
+            if self._hand is not None:
+                leak(self._hand.writer.connection)
+            self._forget()
+
+
+def _rows(events: Sequence[EncodedEvent], now_ms: int) -> list[_Row]:
+    return [
+        (e.collection, now_ms if e.timestamp_ms is None else e.timestamp_ms, now_ms, e.body, e.keen)
+        for e in events
+    ]

@@ -1,0 +1,315 @@
+"""A segment: one SQLite file, one origin, append-only.
+
+Constraints: opened through SQLite only (a plain open and close of the file
+would cancel SQLite's locks), except ``-wal``, opened only to sync it; every
+commit and checkpoint is made by a holder of the recorders' lock; ``seq`` is
+dense from 1 to 2,097,152; WAL is switched on only at creation, and an opener
+looks for the seal first; a sealed file is opened read-only for ever.
+
+A file appears under its name complete: it is made under a temporary name,
+closed, and linked, so that of two makers one wins.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import attrs
+
+from keen_client._foundation.files import (
+    PRIVATE_FILE_MODE,
+    SEALED_FILE_MODE,
+    file_identity,
+    sync_directory,
+    sync_file,
+)
+from keen_client.errors import EventLogDamagedError, EventLogTooNewError
+from keen_client.eventlog.config import ROWS_PER_STATEMENT, WAL_PAGES_MAX, Durability
+from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.sqlite_faults import SEALED_MESSAGE
+from keen_client.events.encoding import EncodedEvent
+from keen_client.events.identity import is_origin
+
+SEGMENT_FORMAT: Final = 1
+
+_SCHEMA: Final = resources.files("keen_client.eventlog").joinpath("sql/segment.sql").read_text("utf-8")
+_DAY_CHARS: Final = 10
+
+
+@attrs.frozen(order=True, slots=True)
+class SegmentName:
+    """Day of recording (UTC) and origin; sorts by day."""
+
+    day: str
+    origin: str
+
+    def path_in(self, directory: Path) -> Path:
+        """Where the segment lies in *directory*."""
+        return directory / f"{self.day}-{self.origin}.db"
+
+    @classmethod
+    def of(cls, path: Path) -> SegmentName | None:
+        """The name that *path* carries; None when it is no segment."""
+        day, origin = path.name[:_DAY_CHARS], path.name[_DAY_CHARS + 1 : -3]
+        if path.suffix != ".db" or path.name[_DAY_CHARS : _DAY_CHARS + 1] != "-" or not is_origin(origin):
+            return None
+        return cls(day, origin)
+
+
+@attrs.frozen(slots=True)
+class Header:
+    """What a segment says of itself."""
+
+    format: int
+    origin: str
+    day: str
+    made_ms: int
+    boot_id: str
+    device: int
+    inode: int
+    sealed_ms: int | None
+    successor_origin: str | None
+    successor_day: str | None
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether no entry can be added any more."""
+        return self.sealed_ms is not None
+
+    @property
+    def successor(self) -> SegmentName | None:
+        """The segment that took over, as the seal names it."""
+        if self.successor_origin is None or self.successor_day is None:
+            return None
+        return SegmentName(self.successor_day, self.successor_origin)
+
+
+def list_segments(directory: Path) -> list[SegmentName]:
+    """The segments present in *directory*, oldest day first."""
+    names = [SegmentName.of(path) for path in directory.glob("*.db")]
+    return sorted(name for name in names if name is not None)
+
+
+def make_segment(directory: Path, name: SegmentName, *, made_ms: int, boot_id: str, scratch: str) -> bool:
+    """Make the empty segment *name*; False when another maker was first.
+
+    *scratch* is a random text for the temporary name. The file is synced and
+    its name too before this returns.
+    """
+    path = name.path_in(directory)
+    temporary = directory / f".{name.origin}-{scratch}.tmp"
+    os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE))
+    try:
+        identity = file_identity(temporary)
+        if identity is None:
+            raise FileNotFoundError(temporary)
+        connection = sqlite3.connect(_uri(temporary, "rw"), uri=True, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous=EXTRA")
+            connection.execute("PRAGMA fullfsync=1")
+            connection.executescript(f"BEGIN IMMEDIATE;\n{_SCHEMA}\nCOMMIT;")
+            connection.execute(
+                "INSERT INTO header VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",
+                (SEGMENT_FORMAT, name.origin, name.day, made_ms, boot_id, *identity),
+            )
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.close()
+        sync_file(temporary)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+    finally:
+        for leftover in (temporary, Path(f"{temporary}-wal"), Path(f"{temporary}-shm"), Path(f"{temporary}-journal")):
+            leftover.unlink(missing_ok=True)
+    sync_directory(directory)
+    return True
+
+
+class _OpenSegment:
+    """A connection to one segment and what both kinds share."""
+
+    def __init__(self, directory: Path, name: SegmentName, mode: str, busy_timeout_seconds: float) -> None:
+        self.name: Final = name
+        self.path: Final = name.path_in(directory)
+        self.connection: Final = sqlite3.connect(
+            _uri(self.path, mode),
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=busy_timeout_seconds,
+        )
+
+    def header(self) -> Header:
+        """Read the header.
+
+        Raises:
+            EventLogTooNewError: a later version wrote the file.
+            EventLogDamagedError: there is no header, or it names another origin.
+        """
+        row = self.connection.execute("SELECT * FROM header").fetchone()
+        if row is None:
+            raise EventLogDamagedError(
+                f"{self.path.name} has no header; nothing was read from it",
+                "run `keen-client doctor --repair`",
+                path=self.path,
+            )
+        if row[0] > SEGMENT_FORMAT:
+            raise EventLogTooNewError(
+                f"{self.path.name} has format {row[0]}; this version reads up to {SEGMENT_FORMAT}; nothing was changed",
+                "upgrade keen_client",
+                path=self.path,
+            )
+        header = Header(*row[:10])
+        if header.origin != self.name.origin:
+            raise EventLogDamagedError(
+                f"{self.path.name} holds the segment of another origin; nothing was read from it",
+                "give the file its own name back",
+                path=self.path,
+            )
+        return header
+
+    def last_seq(self) -> int:
+        """The seq of the last entry; 0 when there is none."""
+        row = self.connection.execute("SELECT max(seq) FROM entries").fetchone()
+        return int(row[0] or 0)
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self.connection.close()
+
+
+class SegmentReader(_OpenSegment):
+    """Read access to a segment; never changes a byte of it."""
+
+    def __init__(self, directory: Path, name: SegmentName, busy_timeout_seconds: float = 5.0) -> None:
+        super().__init__(directory, name, "ro", busy_timeout_seconds)
+
+    def entries(self, first: int, last: int, limit: int | None = None) -> Iterator[Entry]:
+        """The entries with *first* <= seq <= *last*, in order, at most *limit* of them."""
+        origin = self.name.origin
+        rows = self.connection.execute(
+            "SELECT seq, collection, ts, recorded, body, keen FROM entries"
+            " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
+            (first, last, -1 if limit is None else limit),
+        )
+        for seq, collection, ts, recorded, body, keen in rows:
+            yield Entry(origin, seq, collection, ts, recorded, body, keen)
+
+    def sync_wal(self) -> None:
+        """Return only when what this connection can see would survive a power loss."""
+        sync_file(Path(f"{self.path}-wal"))
+
+
+class SegmentWriter(_OpenSegment):
+    """Write access for one process. Not thread-safe; every call under the recorders' lock."""
+
+    def __init__(
+        self, directory: Path, name: SegmentName, durability: Durability, busy_timeout_seconds: float
+    ) -> None:
+        super().__init__(directory, name, "rw", busy_timeout_seconds)
+        synchronous = "FULL" if durability == "full" else "NORMAL"
+        self.connection.execute(f"PRAGMA synchronous={synchronous}")
+        self.connection.execute("PRAGMA fullfsync=1")
+        self.connection.execute("PRAGMA checkpoint_fullfsync=1")
+        self.connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
+
+    def is_itself(self, boot_id: str) -> bool:
+        """Whether the file at the path is the one that was made here, in this boot."""
+        header = self.header()
+        return header.boot_id == boot_id and file_identity(self.path) == (header.device, header.inode)
+
+    def append_one(self, event: EncodedEvent, timestamp_ms: int, recorded_ms: int) -> int:
+        """Insert one event in one autocommit statement; its seq."""
+        cursor = self.connection.execute(
+            "INSERT INTO entries (collection, ts, recorded, body, keen) VALUES (?, ?, ?, ?, ?)",
+            (event.collection, timestamp_ms, recorded_ms, event.body, event.keen),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def append_many(self, rows: Sequence[tuple[str, int, int, str, str]]) -> tuple[int, int]:
+        """Insert *rows* (collection, ts, recorded, body, keen) in the open transaction; (first, last) seq."""
+        last = 0
+        for start in range(0, len(rows), ROWS_PER_STATEMENT):
+            chunk = rows[start : start + ROWS_PER_STATEMENT]
+            places = ",".join(["(?,?,?,?,?)"] * len(chunk))
+            cursor = self.connection.execute(
+                f"INSERT INTO entries (collection, ts, recorded, body, keen) VALUES {places}",  # noqa: S608 — places only
+                [value for row in chunk for value in row],
+            )
+            last = int(cursor.lastrowid or 0)
+        return last - len(rows) + 1, last
+
+    def begin(self) -> None:
+        """Start a write transaction."""
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Commit, synced as the durability says."""
+        self.connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo the open transaction, if there is one."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def seal(self, sealed_ms: int, successor: SegmentName) -> None:
+        """Refuse further entries for ever and name who takes over, in one synced transaction."""
+        self.connection.execute("PRAGMA synchronous=FULL")
+        self.begin()
+        try:
+            if self.header().is_sealed:
+                self.rollback()
+                return
+            self.connection.execute(
+                "CREATE TRIGGER entries_sealed BEFORE INSERT ON entries"
+                f" BEGIN SELECT RAISE(ABORT, '{SEALED_MESSAGE}'); END"
+            )
+            self.connection.execute(
+                "UPDATE header SET sealed_ms = ?, successor_origin = ?, successor_day = ?",
+                (sealed_ms, successor.origin, successor.day),
+            )
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the file as far as readers allow."""
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def finish_sealed(directory: Path, name: SegmentName) -> bool:
+    """Make a sealed segment one read-only file; False while another connection has it open.
+
+    Under the recorders' lock.
+    """
+    path = name.path_in(directory)
+    if path.stat().st_mode & 0o777 == SEALED_FILE_MODE:
+        return True
+    connection = sqlite3.connect(_uri(path, "rw"), uri=True, isolation_level=None, timeout=0.0)
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            return False
+        mode = connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+    if mode != "delete":
+        return False
+    path.chmod(SEALED_FILE_MODE)
+    return True
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"file:{quote(str(path))}?mode={mode}"

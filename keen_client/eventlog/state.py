@@ -1,0 +1,196 @@
+"""``state.db``: the one file of the log that changes.
+
+Fully synchronous, with a rollback journal: each transaction is on disk when it
+returns. Schema and migrations by sqlite-utils; the hot statements by the
+connection under it. One connection a process, shared by its threads behind a
+lock; a forked child opens its own and never touches its parent's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from keen_client._foundation.files import PRIVATE_FILE_MODE
+from keen_client.errors import EventLogTooNewError
+from keen_client.eventlog.sqlite_faults import is_disk_full, translate
+
+STATE_FILE: Final = "state.db"
+RESERVE_FILE: Final = "reserve"
+BUSY_TIMEOUT_SECONDS: Final = 30.0
+
+_migrations: Final = Migrations("keen_client")
+
+
+@_migrations(name="0001_initial")
+def _initial(db: Database) -> None:
+    schema = resources.files("keen_client.eventlog").joinpath("sql/state.sql").read_text("utf-8")
+    # Statement by statement: executescript would commit the migration's transaction.
+    statement = ""
+    for line in schema.splitlines():
+        statement += line.split("--", 1)[0] + "\n"
+        if sqlite3.complete_statement(statement):
+            db.execute(statement)
+            statement = ""
+
+
+class State:
+    """The connection to ``state.db`` and its transactions. Thread-safe; fork-safe."""
+
+    def __init__(self, directory: Path, *, read_only: bool = False) -> None:
+        """Open (and unless *read_only* make or migrate) the state of the log in *directory*.
+
+        Raises:
+            EventLogTooNewError: a later version wrote it; nothing was changed.
+            EventLogError: it cannot be opened or is damaged.
+        """
+        self.path: Final = directory / STATE_FILE
+        self._reserve: Final = directory / RESERVE_FILE
+        self._read_only: Final = read_only
+        self._open()
+
+    def _open(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        try:
+            if not self._read_only and not self.path.exists():
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE_MODE))
+            self._connection = sqlite3.connect(
+                f"file:{self.path}?mode={'ro' if self._read_only else 'rw'}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=BUSY_TIMEOUT_SECONDS,
+            )
+            if not self._read_only:
+                self._connection.execute("PRAGMA synchronous=EXTRA")
+                self._connection.execute("PRAGMA fullfsync=1")
+            self._database = Database(self._connection, recursive_triggers=False, strict=True)
+            self._migrate()
+        except sqlite3.Error as error:
+            raise translate(error, self.path, "nothing was changed") from error
+
+    def _migrate(self) -> None:
+        ours = {migration.name for migration in _migrations._migrations}  # noqa: SLF001 — no public list
+        foreign = [done.name for done in _migrations.applied(self._database) if done.name not in ours]
+        if foreign:
+            raise EventLogTooNewError(
+                f"state.db was written by a later version ({', '.join(foreign)}); nothing was changed",
+                "upgrade keen_client",
+                path=self.path,
+            )
+        if not self._read_only and _migrations.pending(self._database):
+            _migrations.apply(self._database)
+
+    @property
+    def database(self) -> Database:
+        """The sqlite-utils view, for reading and for people."""
+        self._mind_fork()
+        return self._database
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read from; hold it briefly: its readers hold up the writers."""
+        self._mind_fork()
+        with self._lock:
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise translate(error, self.path, "nothing was changed") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One synced write transaction; nested uses join the outer one.
+
+        On a full disk the reserve is given up once, so that sending and
+        reclaiming can go on; recording then refuses until it is back.
+        """
+        self._mind_fork()
+        with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._commit()
+            except sqlite3.Error as error:
+                self._undo()
+                if is_disk_full(error):
+                    self._reserve.unlink(missing_ok=True)  # room for the next try
+                raise translate(error, self.path, "the change was undone; the events are still in the log") from error
+            except BaseException:
+                self._undo()
+                raise
+
+    def _commit(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if not is_disk_full(error) or not self._connection.in_transaction or not self._reserve.exists():
+                raise
+            self._reserve.unlink(missing_ok=True)
+            self._connection.execute("COMMIT")
+
+    def _undo(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def fact(self, name: str) -> str | None:
+        """A named fact; None when it was never noted."""
+        with self.reading() as db:
+            row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def note(self, name: str, value: str) -> None:
+        """Note a named fact."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
+
+    def count(self, name: str, more: int) -> None:
+        """Add *more* to the named counter."""
+        if more:
+            with self.transaction() as db:
+                db.execute(
+                    "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+                    (name, more),
+                )
+
+    def counter(self, name: str) -> int:
+        """The value of the named counter; 0 when it never counted."""
+        with self.reading() as db:
+            row = db.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def close(self) -> None:
+        """Close the connection. Idempotent; in a forked child that did not use it, nothing happens."""
+        if self._pid == os.getpid():
+            with self._lock:
+                self._connection.close()
+
+    def _mind_fork(self) -> None:
+        if self._pid != os.getpid():
+            leak(self._connection)
+            self._open()
+
+
+def leak(connection: sqlite3.Connection) -> None:
+    """Keep *connection* from ever being closed in this process.
+
+    A forked child must not close what its parent has open: SQLite would run
+    its last-connection work on a file that is in use.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
