@@ -234,7 +234,7 @@ class KeenApiError(ApiError):
     """Keen answered with an error.
 
     ``status`` is the HTTP status, ``error_code`` Keen's own name for the error
-    (keen-api.md 2.6), ``retry_after_seconds`` the server's wish, if it had one.
+    (such as ``ResourceNotFoundError``), ``retry_after_seconds`` the server's wish, if it had one.
     """
 
     code = "keen_api"
