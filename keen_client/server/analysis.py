@@ -1,0 +1,183 @@
+"""Running a query: one SQL statement over the tables, and its rows shaped into Keen's reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import duckdb
+import orjson
+
+from keen_client.server.engine import Column, Engine, Source
+from keen_client.server.filters import conditions
+from keen_client.server.query import MAX_EXTRACTED, Analysis, Query
+from keen_client.server.refusal import INVALID_PARAMETER, bad_request, not_found
+from keen_client.server.response import number, picked, shape
+from keen_client.server.timeframe import Division, divide
+
+MAX_SCANNED: Final = 1_000_000
+MAX_CELLS: Final = 1_000_000
+_EMAIL_REPLY: Final = "Processing. Check the specified email for the extraction results."
+_MILLION: Final = 1_000_000
+
+#: The share of events that this read misses, and the salt that chooses them.
+Partial = tuple[float, int] | None
+
+
+def answer(engine: Engine, query: Query, *, now_ms: int, partial: Partial = None) -> bytes:
+    """The JSON body that answers *query*. Raises a refusal (404 for an unknown collection)."""
+    if not engine.has(query.collection):
+        raise not_found()
+    source = engine.source(query.collection, query.paths(), now_ms)
+    where = _where(query, source, partial)
+    try:
+        if query.kind == "extraction":
+            return _extraction(engine, query, source, where)
+        result = _aggregation(engine, query, source, where)
+    except (duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
+        # A regular expression that does not compile is the one user text that DuckDB itself judges.
+        raise bad_request(INVALID_PARAMETER, f"The query cannot be run: {str(error)[:200]}") from None
+    body: dict[str, Any] = {"result": result}
+    if query.with_metadata:
+        body["execution_metadata"] = _metadata(engine, query, now_ms)
+    return orjson.dumps(body)
+
+
+def timeframe_conditions(query: Query, source: Source) -> list[str]:
+    """The conditions of the timeframe and of the filters."""
+    bind = source.parameters.bind
+    frame = query.timeframe
+    found = [f"ts >= {bind(frame.start_ms, 'BIGINT')}", f"ts < {bind(frame.end_ms, 'BIGINT')}"]
+    found.extend(conditions(query.filters, source.columns, source.parameters))
+    return found
+
+
+def _where(query: Query, source: Source, partial: Partial) -> str:
+    found = timeframe_conditions(query, source)
+    if partial is not None:
+        share, salt = partial
+        bind = source.parameters.bind
+        found.append(
+            f"hash(seq, {bind(salt, 'BIGINT')}) % {_MILLION} >= {bind(round(share * _MILLION), 'BIGINT')}::UBIGINT"
+        )
+    return " AND ".join(found)
+
+
+def _aggregation(engine: Engine, query: Query, source: Source, where: str) -> Any:
+    division = None if query.interval is None else divide(query.timeframe, query.interval)
+    keys: list[str] = []
+    from_sql = f"{source.sql} WHERE {where}"
+    if division is not None:
+        bucket, from_sql = _bucket(division, source, where)
+        keys.append(bucket)
+    for path in query.group_by:
+        column = source.columns[path]
+        keys.extend((f"nullif({column.text}, 'null')", column.number))
+    values = [_aggregate(analysis, source) for analysis in query.analyses.values()]
+    positions = ", ".join(str(index + 1) for index in range(len(keys)))
+    tail = f" GROUP BY {positions} ORDER BY {positions}" if keys else ""
+    rows = engine.fetch(f"SELECT {', '.join(keys + values)} FROM {from_sql}{tail}", source.parameters.values)
+    return _shaped(query, division, rows)
+
+
+def _shaped(query: Query, division: Division | None, rows: Sequence[tuple[Any, ...]]) -> Any:
+    offset = 0 if division is None else 1
+    width = offset + 2 * len(query.group_by)
+    buckets: dict[int, dict[tuple[Any, ...], list[Any]]] = {}
+    groups: dict[tuple[Any, ...], None] = {}
+    kinds = [analysis.kind for analysis in query.analyses.values()]
+    for row in rows:
+        group = tuple(zip(row[offset:width:2], row[offset + 1 : width : 2], strict=True))
+        groups[group] = None
+        values = [_value(kind, value) for kind, value in zip(kinds, row[width:], strict=True)]
+        buckets.setdefault(row[0] if offset else 0, {})[group] = values
+    cells = max(1, len(groups)) * (1 if division is None else len(division.bounds))
+    if cells > MAX_CELLS:
+        text = f"The reply would have {cells} rows; at most {MAX_CELLS} are allowed."
+        raise bad_request(INVALID_PARAMETER, text)
+    return shape(query, division, buckets, groups)
+
+
+def _value(kind: str, value: Any) -> Any:
+    if kind == "select_unique":
+        return [number(item) if isinstance(item, float) else item for item in map(orjson.loads, value or ())]
+    if isinstance(value, float):
+        return number(value)
+    return 0 if value is None and kind == "sum" else value
+
+
+def _bucket(division: Division, source: Source, where: str) -> tuple[str, str]:
+    """The SQL of an event's sub-timeframe number, and the FROM that it needs."""
+    bind = source.parameters.bind
+    if division.step_ms is not None:
+        number_sql = f"(ts - {bind(division.origin_ms, 'BIGINT')}) // {bind(division.step_ms, 'BIGINT')}"
+        return number_sql, f"{source.sql} WHERE {where}"
+    bounds = bind(list(division.bounds[:-1]), "BIGINT[]")
+    numbered = f"(SELECT unnest({bounds}) AS bound, unnest(range({len(division.bounds) - 1})) AS bucket)"
+    return (
+        "bucket",
+        f"(SELECT * FROM {source.sql} WHERE {where}) AS e ASOF JOIN {numbered} AS b ON e.ts >= b.bound",
+    )
+
+
+def _aggregate(analysis: Analysis, source: Source) -> str:
+    if analysis.kind == "count":
+        return "count(*)"
+    column = source.columns[analysis.target]
+    value = column.number
+    if analysis.kind == "count_unique":
+        return f"count(DISTINCT {_distinct(column)})"
+    if analysis.kind == "select_unique":
+        return f"list(DISTINCT {_distinct(column)}) FILTER ({_distinct(column)} IS NOT NULL)"
+    if analysis.kind in ("median", "percentile"):
+        bound = source.parameters.values
+        name = f"q{len(bound)}"
+        bound[name] = analysis.percentile / 100
+        return f"quantile_disc({value}, ${name}::DOUBLE)"
+    functions = {
+        "sum": "sum",
+        "minimum": "min",
+        "maximum": "max",
+        "average": "avg",
+        "standard_deviation": "stddev_pop",
+    }
+    return f"{functions[analysis.kind]}({value})"
+
+
+def _distinct(column: Column) -> str:
+    """One text per distinct value; NULL for null and missing. Texts of numbers and others never meet."""
+    return f"coalesce(nullif({column.text}, 'null'), {column.number}::VARCHAR)"
+
+
+def _extraction(engine: Engine, query: Query, source: Source, where: str) -> bytes:
+    if query.emailed:
+        return orjson.dumps({"result": _EMAIL_REPLY})
+    parameters = source.parameters.values
+    limit = query.latest
+    if limit is None or limit > MAX_EXTRACTED:
+        found = int(engine.fetch(f"SELECT count(*) FROM {source.sql} WHERE {where}", parameters)[0][0])
+        if min(found, limit or found) > MAX_EXTRACTED:
+            text = f"An extraction returns at most {MAX_EXTRACTED} events; this one has {found}."
+            raise bad_request(INVALID_PARAMETER, text)
+        limit = MAX_EXTRACTED
+    sql = f"SELECT body FROM {source.sql} WHERE {where} ORDER BY ts DESC, seq DESC LIMIT {limit}"
+    bodies = [body for (body,) in engine.fetch(sql, parameters)]
+    if query.property_names:
+        return orjson.dumps({"result": [picked(orjson.loads(body), query.property_names) for body in bodies]})
+    return b'{"result":[' + ",".join(bodies).encode() + b"]}"
+
+
+def _metadata(engine: Engine, query: Query, now_ms: int) -> dict[str, Any]:
+    source = engine.source(query.collection, (), now_ms)
+    bind = source.parameters.bind
+    frame = query.timeframe
+    sql = f"SELECT count(*) FROM {source.sql} WHERE ts >= {bind(frame.start_ms, 'BIGINT')}"
+    sql += f" AND ts < {bind(frame.end_ms, 'BIGINT')}"
+    scanned = int(engine.fetch(sql, source.parameters.values)[0][0])
+    properties = len({*query.paths(), "keen.timestamp"})
+    return {
+        "events_scanned": scanned,
+        "properties_per_event": properties,
+        "total_properties_scanned": scanned * properties,
+        "total_processing_time": 0.0,
+    }

@@ -1,0 +1,337 @@
+"""DuckDB: one table per collection, with the properties that queries ask for shredded into columns.
+
+A table holds each event's JSON and, for every *shredded* property path, two
+columns: ``n`` the value where it is a number, and ``t`` its JSON text where it
+is not (or where it is an integer that a double cannot hold). Missing: both
+null. So 1, "1" and true stay three values, and sums run over plain doubles.
+
+Names that users choose (collections, properties, values) are always bound as
+parameters; SQL text is built from numbers and constants only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import attrs
+import duckdb
+
+from keen_client.server.tail import Entry
+
+# Auditing clients stamp their events and group by these stamps from the first
+# query on; shredding them while folding is 20 times cheaper than afterwards.
+ALWAYS_SHREDDED: Final = ("kc.o", "kc.id", "kc.h", "kc.g", "kc.b", "kc.p")
+MAX_SHREDDED: Final = 48
+#: Below this many rows, reading the JSON is cheaper than adding columns.
+SHRED_FROM_ROWS: Final = 20_000
+#: The largest integer up to which every integer is exactly a double.
+EXACT: Final = 2**53
+_FOLD_ROWS: Final = 20_000
+
+
+class Column(NamedTuple):
+    """The SQL of one property: ``text`` (JSON text of a non-number) and ``number`` (a DOUBLE)."""
+
+    text: str
+    number: str
+
+
+class Parameters:
+    """Values bound to one statement; :meth:`bind` gives back the placeholder."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def bind(self, value: object, sql_type: str) -> str:
+        """Bind *value* as *sql_type* (a constant of this package, never a user's text)."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f"${name}::{sql_type}"
+
+
+@attrs.frozen
+class Source:
+    """What a query reads from: ``sql`` for its FROM, ``columns`` by property path, ``parameters`` so far."""
+
+    sql: str
+    columns: Mapping[str, Column]
+    parameters: Parameters
+
+
+@attrs.define
+class _Table:
+    number: int
+    name: str
+    slots: dict[str, int] = attrs.field(factory=dict)
+    rows: int = 0
+
+    @property
+    def sql(self) -> str:
+        return f"events_{self.number}"
+
+
+class Engine:
+    """The tables. Not thread-safe; the store's lock guards every call."""
+
+    def __init__(self, path: Path | None) -> None:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        self._durable = path is not None
+        self._connection = duckdb.connect(":memory:" if path is None else str(path), config=config)
+        # Nothing that a query can say reaches the file system or the network.
+        self._connection.execute("SET enable_external_access = false")
+        self._tables: dict[str, _Table] = {}
+        self.folded_seq = 0
+        self.latest_visible_ms = 0
+        self._open_tables()
+
+    def _open_tables(self) -> None:
+        run = self._connection.execute
+        run("CREATE TABLE IF NOT EXISTS collections (number INTEGER, name VARCHAR)")
+        run("CREATE TABLE IF NOT EXISTS shredded (number INTEGER, slot INTEGER, path VARCHAR)")
+        run("CREATE TABLE IF NOT EXISTS tokens (collection VARCHAR, token VARCHAR, at_ms BIGINT)")
+        run("CREATE TABLE IF NOT EXISTS progress (folded_seq BIGINT)")
+        if not self.fetch("SELECT folded_seq FROM progress"):
+            run("INSERT INTO progress VALUES (0)")
+        self.folded_seq = int(self.fetch("SELECT max(folded_seq) FROM progress")[0][0])
+        for number, name in self.fetch("SELECT number, name FROM collections ORDER BY number"):
+            table = _Table(number, name)
+            slots = self.fetch("SELECT path, slot FROM shredded WHERE number = $1 ORDER BY slot", [number])
+            table.slots.update(dict(slots))
+            table.rows, latest = self.fetch(f"SELECT count(*), coalesce(max(visible), 0) FROM {table.sql}")[0]
+            self.latest_visible_ms = max(self.latest_visible_ms, latest)
+            self._tables[name] = table
+
+    def close(self) -> None:
+        """Close the database; what was folded is on disk where the store has a directory."""
+        self._connection.close()
+
+    @property
+    def collections(self) -> list[str]:
+        """The names of the collections that exist, in alphabetical order."""
+        return sorted(self._tables)
+
+    def has(self, collection: str) -> bool:
+        """Whether *collection* exists."""
+        return collection in self._tables
+
+    def fetch(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """All rows of one statement."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def tokens_since(self, at_ms: int) -> list[tuple[str, str, int]]:
+        """(collection, token, received at) of the tokens kept on disk, oldest first."""
+        return [
+            (collection, token, at)
+            for collection, token, at in self.fetch(
+                "SELECT * FROM tokens WHERE at_ms > $1 ORDER BY at_ms", [at_ms]
+            )
+        ]
+
+    def insert(self, entries: Sequence[Entry]) -> None:
+        """Fold *entries* (in order of seq) into the tables: all or nothing."""
+        by_collection: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if entry.body is not None:
+                by_collection.setdefault(entry.collection, []).append(entry)
+        for collection in by_collection:
+            self._table_for(collection)
+        run = self._connection.execute
+        run("BEGIN")
+        try:
+            for collection, rows in by_collection.items():
+                for start in range(0, len(rows), _FOLD_ROWS):
+                    self._insert_rows(self._tables[collection], rows[start : start + _FOLD_ROWS])
+            if self._durable:
+                tokens = [entry for entry in entries if entry.token is not None]
+                run(
+                    "INSERT INTO tokens SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), unnest($3::BIGINT[])",
+                    [
+                        [e.collection for e in tokens],
+                        [e.token for e in tokens],
+                        [e.created_ms for e in tokens],
+                    ],
+                )
+                run("UPDATE progress SET folded_seq = $1", [entries[-1].seq])
+            run("COMMIT")
+        except BaseException:
+            run("ROLLBACK")
+            raise
+        self.folded_seq = entries[-1].seq
+        for collection, rows in by_collection.items():
+            self._tables[collection].rows += len(rows)
+            self.latest_visible_ms = max(self.latest_visible_ms, *(row.visible_ms for row in rows), 0)
+
+    def source(self, collection: str, paths: Iterable[str], now_ms: int) -> Source:
+        """What a query over *collection* reads, with a column for each of *paths*."""
+        table = self._tables[collection]
+        wanted = list(dict.fromkeys(paths))
+        if table.rows >= SHRED_FROM_ROWS:
+            self._shred(table, [path for path in wanted if path not in table.slots])
+        parameters = Parameters()
+        columns: dict[str, Column] = {}
+        extra_inner: list[str] = []
+        extra_outer: list[str] = []
+        for path in wanted:
+            slot = table.slots.get(path)
+            if slot is not None:
+                columns[path] = Column(f"t{slot}", f"n{slot}")
+                continue
+            number = len(extra_inner)
+            extra_inner.append(
+                f"json_extract(body, {parameters.bind(json_path(path), 'VARCHAR')})::VARCHAR AS y{number}"
+            )
+            extra_outer.append(_typed(f"y{number}", f"xt{number}", f"xn{number}"))
+            columns[path] = Column(f"xt{number}", f"xn{number}")
+        sql = table.sql
+        if self.latest_visible_ms > now_ms:
+            sql = f"(SELECT * FROM {sql} WHERE visible <= {parameters.bind(now_ms, 'BIGINT')})"
+        if extra_inner:
+            inner = f"(SELECT *, {', '.join(extra_inner)} FROM {sql})"
+            sql = f"(SELECT *, {', '.join(extra_outer)} FROM {inner})"
+        return Source(sql, columns, parameters)
+
+    def newest(self, collection: str, count: int) -> list[str]:
+        """The JSON of the *count* events that were stored last, the newest first."""
+        sql = f"SELECT body FROM {self._tables[collection].sql} ORDER BY seq DESC LIMIT $1"
+        return [body for (body,) in self.fetch(sql, [count])]
+
+    def delete(self, source: Source, collection: str, condition: str) -> int:
+        """Delete the events of *source* for which *condition* holds; how many there were."""
+        table = self._tables[collection]
+        sql = f"DELETE FROM {table.sql} WHERE seq IN (SELECT seq FROM {source.sql} WHERE {condition})"
+        deleted = int(self.fetch(sql, source.parameters.values)[0][0])
+        table.rows -= deleted
+        return deleted
+
+    def drop(self, collection: str) -> None:
+        """Delete *collection* as a whole."""
+        table = self._tables.pop(collection)
+        run = self._connection.execute
+        run("BEGIN")
+        run(f"DROP TABLE {table.sql}")
+        run("DELETE FROM collections WHERE number = $1", [table.number])
+        run("DELETE FROM shredded WHERE number = $1", [table.number])
+        run("COMMIT")
+
+    def forget(self, start_ms: int, end_ms: int) -> list[tuple[str, str]]:
+        """Delete the events with a timestamp in [start, end); their (collection, token), tokens too."""
+        gone: list[tuple[str, str]] = []
+        for table in self._tables.values():
+            rows = self.fetch(
+                f"DELETE FROM {table.sql} WHERE ts >= $1 AND ts < $2"
+                " RETURNING json_extract_string(body, '$.keen.uniqueness_token')",
+                [start_ms, end_ms],
+            )
+            table.rows -= len(rows)
+            tokens = [token for (token,) in rows if token is not None]
+            gone.extend((table.name, token) for token in tokens)
+            if self._durable:
+                self._connection.execute(
+                    "DELETE FROM tokens WHERE collection = $1 AND token IN (SELECT unnest($2::VARCHAR[]))",
+                    [table.name, tokens],
+                )
+        return gone
+
+    def release(self, now_ms: int) -> int:
+        """Make all delayed events visible; how many there were."""
+        released = 0
+        if self.latest_visible_ms > now_ms:
+            for table in self._tables.values():
+                rows = self.fetch(f"UPDATE {table.sql} SET visible = 0 WHERE visible > $1", [now_ms])
+                released += int(rows[0][0])
+            self.latest_visible_ms = 0
+        return released
+
+    def _table_for(self, collection: str) -> _Table:
+        table = self._tables.get(collection)
+        if table is None:
+            number = 1 + max((other.number for other in self._tables.values()), default=0)
+            table = _Table(
+                number, collection, dict(zip(ALWAYS_SHREDDED, range(len(ALWAYS_SHREDDED)), strict=True))
+            )
+            slots = ", ".join(f"t{slot} VARCHAR, n{slot} DOUBLE" for slot in table.slots.values())
+            run = self._connection.execute
+            run("BEGIN")
+            run(
+                f"CREATE TABLE {table.sql} (seq BIGINT, ts BIGINT, created BIGINT, visible BIGINT,"
+                f" body VARCHAR, {slots})"
+            )
+            run("INSERT INTO collections VALUES ($1, $2)", [number, collection])
+            for path, slot in table.slots.items():
+                run("INSERT INTO shredded VALUES ($1, $2, $3)", [number, slot, path])
+            run("COMMIT")
+            self._tables[collection] = table
+        return table
+
+    def _insert_rows(self, table: _Table, rows: Sequence[Entry]) -> None:
+        slots = list(table.slots.values())
+        extracted = ", ".join(f"x[{index + 1}]::VARCHAR AS y{slot}" for index, slot in enumerate(slots))
+        typed = ", ".join(_typed(f"y{slot}", f"t{slot}", f"n{slot}") for slot in slots)
+        names = ", ".join(f"t{slot}, n{slot}" for slot in slots)
+        self._connection.execute(
+            f"INSERT INTO {table.sql} (seq, ts, created, visible, body, {names})"
+            f" SELECT seq, ts, created, visible, body, {typed} FROM (SELECT *, {extracted}"
+            " FROM (SELECT *, json_extract(body, $paths::VARCHAR[]) AS x FROM (SELECT"
+            " unnest($seq::BIGINT[]) AS seq, unnest($ts::BIGINT[]) AS ts, unnest($created::BIGINT[]) AS created,"
+            " unnest($visible::BIGINT[]) AS visible, unnest($body::VARCHAR[]) AS body)))",
+            {
+                "paths": [json_path(path) for path in table.slots],
+                "seq": [row.seq for row in rows],
+                "ts": [row.timestamp_ms for row in rows],
+                "created": [row.created_ms for row in rows],
+                "visible": [row.visible_ms for row in rows],
+                "body": [row.body for row in rows],
+            },
+        )
+
+    def _shred(self, table: _Table, paths: Sequence[str]) -> None:
+        paths = paths[: MAX_SHREDDED - len(table.slots)]
+        if not paths:
+            return
+        run = self._connection.execute
+        first = len(table.slots)
+        slots = {path: first + index for index, path in enumerate(paths)}
+        run("BEGIN")
+        for path, slot in slots.items():
+            run(f"ALTER TABLE {table.sql} ADD COLUMN t{slot} VARCHAR")
+            run(f"ALTER TABLE {table.sql} ADD COLUMN n{slot} DOUBLE")
+            run("INSERT INTO shredded VALUES ($1, $2, $3)", [table.number, slot, path])
+        typed = ", ".join(_typed(f"y{slot}", f"t{slot}", f"n{slot}") for slot in slots.values())
+        extracted = ", ".join(
+            f"x[{index + 1}]::VARCHAR AS y{slot}" for index, slot in enumerate(slots.values())
+        )
+        settings = ", ".join(f"t{slot} = v.t{slot}, n{slot} = v.n{slot}" for slot in slots.values())
+        run(
+            f"UPDATE {table.sql} AS e SET {settings} FROM (SELECT seq, {typed} FROM (SELECT seq, {extracted}"
+            f" FROM (SELECT seq, json_extract(body, $1::VARCHAR[]) AS x FROM {table.sql}))) AS v WHERE e.seq = v.seq",
+            [[json_path(path) for path in paths]],
+        )
+        run("COMMIT")
+        table.slots.update(slots)
+
+
+def json_path(path: str) -> str:
+    """The JSON path of a dotted property path, every name quoted."""
+    names = path.split(".")
+    if any('"' in name or "\\" in name for name in names):
+        # DuckDB's path language cannot quote these; a JSON pointer can.
+        return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+    return "$" + "".join(f'."{name}"' for name in names)
+
+
+def _typed(raw: str, text: str, number: str) -> str:
+    """SELECT items *text* and *number* from the JSON text *raw* (see the module's docstring)."""
+    is_number = f"({raw} >= '-' AND {raw} < ':')"
+    inexact = f"(abs({raw}::DOUBLE) > {EXACT} AND NOT contains({raw}, 'e') AND NOT contains({raw}, '.'))"
+    return (
+        f"CASE WHEN NOT {is_number} OR {inexact} THEN {raw} END AS {text}, "
+        # Adding zero turns -0.0 into 0.0, so that both fall into one group.
+        f"CASE WHEN {is_number} THEN {raw}::DOUBLE + 0.0 END AS {number}"
+    )

@@ -1,0 +1,53 @@
+"""A refused request: the one exception that becomes an error reply.
+
+Every error body of Keen holds ``message`` and ``error_code``; clients rely on
+both being there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NOT_FOUND: Final = "ResourceNotFoundError"
+INVALID_KEY: Final = "InvalidApiKeyError"
+ADMIN_ONLY: Final = "AdminOnlyEndpointError"
+INVALID_BATCH: Final = "InvalidBatchError"
+INVALID_COLLECTION: Final = "InvalidCollectionNameError"
+INVALID_EVENT: Final = "InvalidEventError"
+INVALID_JSON: Final = "InvalidJSONError"
+INVALID_KEEN: Final = "InvalidKeenNamespaceProperty"
+INVALID_PARAMETER: Final = "InvalidParameterError"
+INVALID_PROPERTY_NAME: Final = "InvalidPropertyNameError"
+INVALID_PROPERTY_VALUE: Final = "InvalidPropertyValueError"
+INVALID_TIMEFRAME: Final = "InvalidTimeframeError"
+INVALID_GEO_FILTER: Final = "InvalidPropertyNameForGeoFilter"
+KEEN_NOT_AN_OBJECT: Final = "NamespaceTypeError"
+MISSING_PARAMETER: Final = "MissingParameterError"
+DUPLICATE_EVENT: Final = "DuplicateEventError"
+TOO_LARGE: Final = "RequestTooLargeError"
+RATE_LIMITED: Final = "RateLimitedError"
+INTERNAL: Final = "InternalServerError"
+
+
+class Refusal(Exception):  # noqa: N818 - it is a reply, not a failure of the server
+    """The request, or one event of it, is answered with an error; nothing of it was stored.
+
+    ``status`` is the HTTP status of the whole reply; a refused event of a bulk
+    write uses only ``error_code`` and ``message``.
+    """
+
+    def __init__(self, status: int, error_code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_code = error_code
+        self.message = message
+
+
+def bad_request(error_code: str, message: str) -> Refusal:
+    """A 400 with *error_code*."""
+    return Refusal(400, error_code, message)
+
+
+def not_found(message: str = "Resource not found") -> Refusal:
+    """A 404 for an unknown project, collection or route."""
+    return Refusal(404, NOT_FOUND, message)

@@ -1,0 +1,49 @@
+"""Uniqueness tokens: per collection, the first event with a token is kept, for 31 days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_DAY
+
+TOKEN_MEMORY_MS: Final = 31 * MS_PER_DAY
+MAX_TOKEN_LENGTH: Final = 64
+
+
+@attrs.define
+class TokenRegister:
+    """Which tokens were seen, and when first. Not thread-safe: the intake's lock guards it.
+
+    The 31 days count from the receipt, not from ``keen.timestamp``. Tokens are
+    kept in order of arrival, so forgetting the old ones costs nothing.
+    """
+
+    _seen: dict[str, dict[str, int]] = attrs.field(factory=dict, init=False)
+
+    def load(self, entries: Iterable[tuple[str, str, int]]) -> None:
+        """Take over (collection, token, received at ms) of an earlier run, oldest first."""
+        for collection, token, at_ms in entries:
+            self._seen.setdefault(collection, {}).setdefault(token, at_ms)
+
+    def holds(self, collection: str, token: str, now_ms: int) -> bool:
+        """Whether *token* was registered in *collection* within the last 31 days."""
+        at_ms = self._seen.get(collection, {}).get(token)
+        return at_ms is not None and now_ms - at_ms < TOKEN_MEMORY_MS
+
+    def register(self, collection: str, token: str, now_ms: int) -> None:
+        """Remember *token* from *now_ms* on, and let go of what is older than 31 days."""
+        tokens = self._seen.setdefault(collection, {})
+        tokens.pop(token, None)
+        tokens[token] = now_ms
+        while tokens:
+            oldest = next(iter(tokens))
+            if now_ms - tokens[oldest] < TOKEN_MEMORY_MS:
+                break
+            del tokens[oldest]
+
+    def unregister(self, collection: str, token: str) -> None:
+        """Forget *token*, as if its event had never been seen."""
+        self._seen.get(collection, {}).pop(token, None)
