@@ -127,7 +127,12 @@ def make_segment(directory: Path, name: SegmentName, *, made_ms: int, boot_id: s
         except FileExistsError:
             return False
     finally:
-        for leftover in (temporary, Path(f"{temporary}-wal"), Path(f"{temporary}-shm"), Path(f"{temporary}-journal")):
+        for leftover in (
+            temporary,
+            Path(f"{temporary}-wal"),
+            Path(f"{temporary}-shm"),
+            Path(f"{temporary}-journal"),
+        ):
             leftover.unlink(missing_ok=True)
     sync_directory(directory)
     return True

@@ -128,7 +128,9 @@ class State:
                 self._undo()
                 if is_disk_full(error):
                     self._reserve.unlink(missing_ok=True)  # room for the next try
-                raise translate(error, self.path, "the change was undone; the events are still in the log") from error
+                raise translate(
+                    error, self.path, "the change was undone; the events are still in the log"
+                ) from error
             except BaseException:
                 self._undo()
                 raise

@@ -159,7 +159,9 @@ class Succession:
         except (sqlite3.Error, EventLogError):
             return None
         try:
-            good = not writer.header().is_sealed and writer.is_itself(self._boot_id) and self._continues(writer)
+            good = (
+                not writer.header().is_sealed and writer.is_itself(self._boot_id) and self._continues(writer)
+            )
         except (sqlite3.Error, EventLogError):
             good = False
         if not good:

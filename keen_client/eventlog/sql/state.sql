@@ -81,7 +81,8 @@ CREATE TABLE exceptions (
 
 CREATE INDEX exceptions_by_window ON exceptions (collection, ts);
 
--- Refused for good, kept with the server's words.
+-- Refused for good, kept with the server's words. 'unsure': refused after an attempt whose outcome is
+-- not known, so a query has to show first that it is not there.
 CREATE TABLE dead_letters (
   origin      TEXT NOT NULL,
   seq         INTEGER NOT NULL,
@@ -90,7 +91,7 @@ CREATE TABLE dead_letters (
   at_ms       INTEGER NOT NULL,
   name        TEXT NOT NULL,
   message     TEXT NOT NULL,
-  status      TEXT NOT NULL DEFAULT 'dead' CHECK (status IN ('dead', 'retried', 'dropped')),
+  status      TEXT NOT NULL DEFAULT 'dead' CHECK (status IN ('dead', 'retried', 'dropped', 'unsure')),
   PRIMARY KEY (origin, seq)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,0 +1,162 @@
+"""What is expected at the server, window by window: folded totals less exceptions, plus the tail nobody folded yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_HOUR
+from keen_client.eventlog.entry import AT_REST, DeliveryState, Entry
+from keen_client.eventlog.fold import Stamped, Sums, stamp_entry
+from keen_client.eventlog.shelf import Shelf
+from keen_client.eventlog.state import State
+from keen_client.eventlog.totals import SumsByWindow, Totals
+
+
+@attrs.define
+class Window:
+    """The local side of one window. Times are UTC milliseconds since 1970.
+
+    ``by_origin``: the expected sums. ``last_attempt_ms``: end of the last send
+    attempt of any of its entries, 0 when there was none. ``unsent``: entries
+    that are pending or in flight; ``unknown``: sent, outcome not known.
+    ``has_unreadable``: entries of it may lie where they cannot be read.
+    """
+
+    start_ms: int
+    end_ms: int
+    by_origin: dict[str, Sums] = attrs.Factory(dict)
+    last_attempt_ms: int = 0
+    unsent: int = 0
+    unknown: int = 0
+    has_unreadable: bool = False
+
+    @property
+    def total(self) -> Sums:
+        """The sums over all origins."""
+        total = Sums()
+        for sums in self.by_origin.values():
+            total.merge(sums)
+        return total
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes with the expected content of the window."""
+        parts = [f"{o}:{s.n}:{s.h}:{s.g}" for o, s in sorted(self.by_origin.items()) if s.n or s.h or s.g]
+        return ";".join(parts)
+
+
+class Expectation:
+    """Computes the local side of windows from ``state.db`` and the segments. Changes nothing."""
+
+    def __init__(self, state: State, shelf: Shelf, totals: Totals) -> None:
+        self._state = state
+        self._shelf = shelf
+        self._totals = totals
+
+    def collections(self, start_ms: int, end_ms: int) -> list[str]:
+        """The collections with entries in [start, end), sorted; the tail included."""
+        names = set(self._totals.collections(start_ms, end_ms))
+        names.update(e.collection for e in self._tail() if start_ms <= e.timestamp_ms < end_ms)
+        return sorted(names)
+
+    def windows(self, collection: str, start_ms: int, end_ms: int, width_ms: int) -> dict[int, Window]:
+        """The windows of [start, end) in which something is expected or open, by start.
+
+        *start_ms* and *end_ms* lie on boundaries of *width_ms*.
+        """
+        whole_hours = width_ms % MS_PER_HOUR == 0 and start_ms % MS_PER_HOUR == 0
+        sums = (
+            self._totals.hourly(collection, start_ms, end_ms, width_ms)
+            if whole_hours
+            else self._scanned(collection, start_ms, end_ms, width_ms)
+        )
+        windows: dict[int, Window] = {}
+
+        def window_at(ts: int) -> Window:
+            start = start_ms + (ts - start_ms) // width_ms * width_ms
+            return windows.setdefault(start, Window(start, start + width_ms))
+
+        for start, by_origin in sums.items():
+            window_at(start).by_origin = by_origin
+        for entry in self._tail():
+            if entry.collection == collection and start_ms <= entry.timestamp_ms < end_ms:
+                window = window_at(entry.timestamp_ms)
+                window.by_origin.setdefault(entry.origin, Sums()).add(self._stamp(entry))
+                window.unsent += 1
+        for state, entry in self._open_entries():
+            if entry.collection == collection and start_ms <= entry.timestamp_ms < end_ms:
+                window = window_at(entry.timestamp_ms)
+                if state is DeliveryState.UNKNOWN:
+                    window.unknown += 1
+                else:
+                    window.unsent += 1
+        attempts = self._totals.last_attempts(collection, start_ms, end_ms, width_ms)
+        for start, window in windows.items():
+            window.last_attempt_ms = attempts.get(start, 0)
+        return windows
+
+    def entries(self, collection: str, start_ms: int, end_ms: int) -> list[Entry]:
+        """The expected entries of [start, end), by (origin, seq); those that can be read."""
+        left_out = self._totals.excepted(collection, start_ms, end_ms)
+        folded = (
+            entry
+            for origin, low, high in self._totals.spans(collection, start_ms, end_ms)
+            for entry in self._shelf.entries(origin, low, min(high, self._cursor(origin)))
+        )
+        return sorted(
+            (
+                entry
+                for entry in chain(folded, self._tail())
+                if entry.collection == collection
+                and start_ms <= entry.timestamp_ms < end_ms
+                and (entry.origin, entry.seq) not in left_out
+            ),
+            key=lambda entry: (entry.origin, entry.seq),
+        )
+
+    def _scanned(self, collection: str, start_ms: int, end_ms: int, width_ms: int) -> SumsByWindow:
+        """Totals of windows that are no whole hours, from the entries themselves."""
+        windows: SumsByWindow = {}
+        tail = {entry.id for entry in self._tail()}
+        for entry in self.entries(collection, start_ms, end_ms):
+            if entry.id not in tail:
+                start = start_ms + (entry.timestamp_ms - start_ms) // width_ms * width_ms
+                windows.setdefault(start, {}).setdefault(entry.origin, Sums()).add(self._stamp(entry))
+        return windows
+
+    def _stamp(self, entry: Entry) -> Stamped:
+        return stamp_entry(entry, self._totals.audited_properties(entry.collection, entry.body))
+
+    def _tail(self) -> Iterator[Entry]:
+        """Entries past the cursors."""
+        with self._state.reading() as db:
+            known = {
+                origin: (status, cursor)
+                for origin, status, cursor in db.execute("SELECT origin, status, cursor FROM origins")
+            }
+        for name in self._shelf.names():
+            status, cursor = known.get(name.origin, ("open", 0))
+            if status in ("open", "sealed"):
+                yield from self._shelf.entries(name.origin, cursor + 1, self._shelf.last_seq(name.origin))
+
+    def _open_entries(self) -> Iterator[tuple[DeliveryState, Entry]]:
+        """Folded entries whose delivery is not at rest."""
+        rest = sorted(AT_REST)
+        marks = ", ".join("?" * len(rest))
+        with self._state.reading() as db:
+            rows = db.execute(
+                f"SELECT state, origin, seq_lo, seq_hi FROM ranges WHERE state NOT IN ({marks})"  # noqa: S608
+                " AND state <> 'acknowledged'",
+                rest,
+            ).fetchall()
+        for state, origin, low, high in rows:
+            for entry in self._shelf.entries(origin, low, high):
+                yield DeliveryState(state), entry
+
+    def _cursor(self, origin: str) -> int:
+        with self._state.reading() as db:
+            row = db.execute("SELECT cursor FROM origins WHERE origin = ?", (origin,)).fetchone()
+        return int(row[0]) if row else 0

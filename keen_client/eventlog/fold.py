@@ -1,0 +1,164 @@
+"""Folding: from entries to control totals. Pure.
+
+Per (origin, collection, hour of ``keen.timestamp``): the record count, the two
+hash totals, and the sums of numeric properties that are audited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from keen_client._foundation.clock import MS_PER_HOUR
+from keen_client.eventlog.entry import Entry
+
+#: Numeric properties of one collection whose sums are kept.
+AUDITED_PROPERTIES_MAX: Final = 8
+
+Number = int | float
+
+
+@attrs.frozen(slots=True)
+class Stamped:
+    """An entry with its stamps and its numeric properties."""
+
+    entry: Entry
+    h: int
+    g: int
+    amounts: Mapping[str, Number]
+
+
+@attrs.define(slots=True)
+class Amount:
+    """The total of one audited property.
+
+    ``total`` is the exact sum of the integers among the values, ``real`` the
+    sum of the others, ``magnitude`` the sum of all absolute values (it bounds
+    the rounding error of any order of summation); ``count`` values in all,
+    ``whole`` of them integers.
+    """
+
+    count: int = 0
+    whole: int = 0
+    total: int = 0
+    real: float = 0.0
+    magnitude: float = 0.0
+
+    def add(self, value: Number, sign: int = 1) -> None:
+        """Add one value, or with ``sign=-1`` take it away."""
+        self.count += sign
+        if isinstance(value, int):
+            self.whole += sign
+            self.total += sign * value
+        else:
+            self.real += sign * value
+        self.magnitude += abs(value)
+
+    def merge(self, other: Amount) -> None:
+        """Add another total."""
+        self.count += other.count
+        self.whole += other.whole
+        self.total += other.total
+        self.real += other.real
+        self.magnitude += other.magnitude
+
+
+@attrs.define(slots=True)
+class Sums:
+    """Control totals of a set of entries: count, hash totals, audited amounts."""
+
+    n: int = 0
+    h: int = 0
+    g: int = 0
+    amounts: dict[str, Amount] = attrs.Factory(dict)
+
+    def add(self, stamped: Stamped, sign: int = 1) -> None:
+        """Add one entry, or with ``sign=-1`` take it away."""
+        self.n += sign
+        self.h += sign * stamped.h
+        self.g += sign * stamped.g
+        for name, value in stamped.amounts.items():
+            self.amount(name).add(value, sign)
+
+    def merge(self, other: Sums) -> None:
+        """Add other totals."""
+        self.n += other.n
+        self.h += other.h
+        self.g += other.g
+        for name, amount in other.amounts.items():
+            self.amount(name).merge(amount)
+
+    def amount(self, name: str) -> Amount:
+        """The total of property *name*, made when it is new."""
+        found = self.amounts.get(name)
+        if found is None:
+            found = self.amounts[name] = Amount()
+        return found
+
+
+@attrs.define(slots=True)
+class Cell:
+    """The totals of one (collection, hour) within a batch, and the seqs it spans."""
+
+    sums: Sums
+    seq_lo: int
+    seq_hi: int
+
+
+def stamp_entry(entry: Entry, audited: Collection[str]) -> Stamped:
+    """Compute an entry's stamps and pick its *audited* amounts."""
+    h, g = entry.digest()
+    return Stamped(entry, h, g, amounts_of(entry.body, audited) if audited else {})
+
+
+def fold_entries(entries: Iterable[Stamped]) -> dict[tuple[str, int], Cell]:
+    """Totals of *entries* of one origin by (collection, hour)."""
+    cells: dict[tuple[str, int], Cell] = {}
+    for stamped in entries:
+        entry = stamped.entry
+        key = (entry.collection, entry.timestamp_ms // MS_PER_HOUR)
+        cell = cells.get(key)
+        if cell is None:
+            cell = cells[key] = Cell(Sums(), entry.seq, entry.seq)
+        cell.sums.add(stamped)
+        cell.seq_hi = max(cell.seq_hi, entry.seq)
+        cell.seq_lo = min(cell.seq_lo, entry.seq)
+    return cells
+
+
+def numeric_properties(body: str) -> list[str]:
+    """The dotted names of all numbers in an event's JSON text, sorted."""
+    found: dict[str, Number] = {}
+    _walk(orjson.loads(body), "", found)
+    return sorted(found)
+
+
+def amounts_of(body: str, names: Collection[str]) -> dict[str, Number]:
+    """The numbers in an event's JSON text under the dotted *names*; booleans are none."""
+    event = orjson.loads(body)
+    found: dict[str, Number] = {}
+    for name in names:
+        value = event.get(name) if "." not in name else _at(event, name)
+        if type(value) is int or type(value) is float:
+            found[name] = value
+    return found
+
+
+def _at(event: Any, name: str) -> Any:
+    for part in name.split("."):
+        if not isinstance(event, dict):
+            return None
+        event = event.get(part)
+    return event
+
+
+def _walk(value: Mapping[str, Any], path: str, found: dict[str, Number]) -> None:
+    for name, member in value.items():
+        full = f"{path}.{name}" if path else name
+        if isinstance(member, dict):
+            _walk(member, full, found)
+        elif type(member) in (int, float):
+            found[full] = member

@@ -1,0 +1,165 @@
+"""The log as one object: what the floors above hold in their hands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from keen_client._foundation.clock import Clock
+from keen_client._foundation.files import boot_id as machine_boot_id
+from keen_client._foundation.randomness import Randomness
+from keen_client.errors import EventLogError
+from keen_client.eventlog.config import LogConfig
+from keen_client.eventlog.dead_letters import DeadLetters
+from keen_client.eventlog.directory import Binding, LogDirectory
+from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.expectation import Expectation
+from keen_client.eventlog.outbox import Outbox
+from keen_client.eventlog.recorder import Recorded, Recorder
+from keen_client.eventlog.recovery import rebuild_state, state_is_missing
+from keen_client.eventlog.segment import SegmentName, finish_sealed, list_segments
+from keen_client.eventlog.shelf import Shelf
+from keen_client.eventlog.state import State
+from keen_client.eventlog.succession import Succession
+from keen_client.eventlog.totals import Totals
+from keen_client.events.encoding import EncodedEvent
+
+
+class EventLog:
+    """One log, for recording, sending and reading. Thread-safe; usable after a fork.
+
+    ``outbox`` is for the holder of the sender lock; ``totals`` and
+    ``expectation`` say what the server should show; ``shelf`` reads entries.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        binding: Binding | None,
+        config: LogConfig,
+        clock: Clock,
+        randomness: Randomness,
+        *,
+        make: bool = True,
+        boot_id: str | None = None,
+    ) -> None:
+        """Open the log at *path*; with *make* it is made when there is none.
+
+        *binding* None opens whatever project's log it is, to look at it.
+
+        Raises:
+            EventLogBoundElsewhereError, EventLogTooNewError, EventLogPermissionError,
+            EventLogDamagedError, EventLogFullError, EventLogError: nothing was changed.
+        """
+        self.directory: Final = LogDirectory(path)
+        self.config: Final = config
+        self.clock: Final = clock
+        if binding is not None and make:
+            self.directory.make(binding, clock.wall_ms())
+        if not self.directory.exists():
+            self.directory.binding()  # says what is missing
+        self.directory.check_owner()
+        if binding is not None:
+            self.directory.check_binding(binding)
+        self.binding: Final = self.directory.binding()
+        if state_is_missing(self.directory):
+            rebuild_state(self.directory, config, clock)
+        self.state: Final = State(self.directory.path)
+        self.shelf: Final = Shelf(self.directory, self.state)
+        self.totals: Final = Totals(self.state, config)
+        self.outbox: Final = Outbox(self.state, self.shelf, self.totals, clock)
+        self.dead_letters: Final = DeadLetters(self.state, self.shelf, self.totals, clock)
+        self.expectation: Final = Expectation(self.state, self.shelf, self.totals)
+        self._succession: Final = Succession(
+            self.directory, config, clock, randomness, boot_id or machine_boot_id(), self._cursor_of
+        )
+        self._recorder: Final = Recorder(self.directory, config, clock, self._succession, self._abandon)
+
+    # ---- recording ----------------------------------------------------------------------
+
+    def record(self, event: EncodedEvent) -> Recorded:
+        """Record one event; see :meth:`Recorder.append` for what its return promises."""
+        return self._recorder.append(event)
+
+    def record_all(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
+        """Record all *events* or none."""
+        return self._recorder.append_all(events)
+
+    # ---- reading ------------------------------------------------------------------------
+
+    def entries(
+        self, collection: str | None = None, start_ms: int | None = None, end_ms: int | None = None
+    ) -> Iterator[Entry]:
+        """All entries that lie in the log, by segment and seq; ``keen.timestamp`` in [start, end)."""
+        for name in list_segments(self.directory.segments):
+            for entry in self.shelf.entries(name.origin, 1, self.shelf.last_seq(name.origin)):
+                if collection is not None and entry.collection != collection:
+                    continue
+                if start_ms is not None and entry.timestamp_ms < start_ms:
+                    continue
+                if end_ms is not None and entry.timestamp_ms >= end_ms:
+                    continue
+                yield entry
+
+    def origins(self) -> set[str]:
+        """Every origin that this log ever had, reclaimed ones included."""
+        with self.state.reading() as db:
+            known = {origin for (origin,) in db.execute("SELECT origin FROM origins")}
+        return known | {name.origin for name in self.shelf.names()}
+
+    # ---- upkeep, by the holder of the sender lock ---------------------------------------
+
+    def tend(self) -> None:
+        """Seal segments of earlier days and make sealed ones single read-only files, as far as nobody uses them."""
+        names = list_segments(self.directory.segments)
+        current = next((n for n in reversed(names) if self._succession.fits_today(n)), None)
+        locks = self.directory.recorders_lock()
+        if current is not None:
+            with locks.held(self.directory.directory_byte()) as alone:
+                if alone:
+                    self._succession.seal_older(current)
+        for name in names:
+            if self.shelf.is_sealed(name.origin):
+                self._finish(name)
+
+    def _finish(self, name: SegmentName) -> None:
+        self.shelf.release(name.origin)
+        with self.directory.recorders_lock().held(self.directory.segment_byte(name.origin)) as alone:
+            if alone:
+                try:
+                    finish_sealed(self.directory.segments, name)
+                except OSError:
+                    return  # gone, or not ours to change: `doctor` tells
+
+    # ---- life ---------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close all connections. What was recorded stays; nothing is sent."""
+        self._recorder.close()
+        self.shelf.close()
+        self.state.close()
+
+    def after_fork(self) -> None:
+        """Start anew in a forked child; called by the owner when it sees another pid."""
+        self.outbox.after_fork()
+
+    def _cursor_of(self, origin: str) -> tuple[str, int] | None:
+        with self.state.reading() as db:
+            row = db.execute("SELECT status, cursor FROM origins WHERE origin = ?", (origin,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def _abandon(self, name: SegmentName) -> None:
+        now_ms = self.clock.wall_ms()
+        try:
+            with self.state.transaction() as db:
+                db.execute(
+                    "INSERT INTO origins (origin, day, made_ms, status, changed_ms) VALUES (?, ?, ?, 'abandoned', ?)"
+                    " ON CONFLICT (origin) DO UPDATE SET status = 'abandoned', changed_ms = excluded.changed_ms",
+                    (name.origin, name.day, now_ms, now_ms),
+                )
+        except EventLogError:
+            # The disk fails for state.db too: leave a mark that needs no transaction.
+            mark = self.directory.path / f"abandoned-{name.origin}"
+            os.close(os.open(mark, os.O_CREAT | os.O_WRONLY, 0o600))

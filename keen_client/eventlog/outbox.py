@@ -1,0 +1,436 @@
+"""The outbox: which entries a sender may send now, and what became of them.
+
+Only the holder of the sender lock claims and settles. The order of a claim is
+the safety of the whole client: read the entries, *then* sync what was read,
+then in one synced transaction fold them, advance the cursor and journal the
+attempt, and only then hand them out. So a number that the server has seen is
+never given again, and a crash leaves *in flight* what may have been sent.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_HOUR, Clock
+from keen_client.eventlog.dead_letters import bury
+from keen_client.eventlog.entry import DeliveryState
+from keen_client.eventlog.fold import Stamped, fold_entries, stamp_entry
+from keen_client.eventlog.ranges import COLUMNS, Range, put_range, replace_range
+from keen_client.eventlog.segment import SegmentName
+from keen_client.eventlog.shelf import Shelf
+from keen_client.eventlog.state import State
+from keen_client.eventlog.totals import Totals
+from keen_client.events.limits import STAMP_SIZE_MAX_BYTES
+from keen_client.events.stamps import attempt_number
+
+#: Ranges that one claim looks at.
+_RANGES_MAX: Final = 200
+#: An entry held back until a query has settled it is due at this time: never.
+NEVER_MS: Final = 2**62
+
+
+@attrs.frozen(slots=True)
+class Claimed:
+    """One entry handed out for sending. ``a`` and ``tier`` are those of this very attempt."""
+
+    stamped: Stamped
+    a: int
+    tier: int
+    was: Range
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the outcome of an earlier attempt is not known."""
+        return bool(self.was.unsure)
+
+
+@attrs.frozen(slots=True)
+class Claim:
+    """A batch in flight, journalled. ``is_full``: there was more to take than the limits allowed."""
+
+    batch: int
+    started_ms: int
+    entries: tuple[Claimed, ...]
+    is_full: bool
+
+
+@attrs.frozen(slots=True)
+class Settlement:
+    """What became of one claimed entry.
+
+    ``due_ms``: not to be sent again before. ``batch_max``: send it next in a
+    batch of at most so many (0: no bound). ``refused_alone``: it was the only
+    entry of its batch, and refused. ``name`` and ``message``: the server's words.
+    """
+
+    state: DeliveryState
+    due_ms: int = 0
+    batch_max: int = 0
+    refused_alone: bool = False
+    name: str = ""
+    message: str = ""
+
+
+@attrs.frozen(slots=True)
+class Backlog:
+    """Counts of entries that delivery has still to deal with. ``rejected`` are dead letters."""
+
+    pending: int = 0
+    inflight: int = 0
+    unknown: int = 0
+    replay: int = 0
+    rejected: int = 0
+
+    @property
+    def unsent(self) -> int:
+        """Entries whose way to the server is not over: all but the dead letters."""
+        return self.pending + self.inflight + self.unknown + self.replay
+
+
+class Outbox:
+    """Claims and settles for the one sender of a log. Thread-safe: its lanes may overlap."""
+
+    def __init__(self, state: State, shelf: Shelf, totals: Totals, clock: Clock) -> None:
+        self._state = state
+        self._shelf = shelf
+        self._totals = totals
+        self._clock = clock
+        self._claiming = threading.Lock()
+
+    def after_fork(self) -> None:
+        """Forget a lock that another thread held at the fork."""
+        self._claiming = threading.Lock()
+
+    # ---- taking -------------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Turn what a crashed sender left in flight into *unknown*; how many entries. By the new holder of the lock."""
+        with self._state.transaction() as db:
+            rows = _select(db, "state = ?", (DeliveryState.INFLIGHT,))
+            for row in rows:
+                replace_range(
+                    db,
+                    row,
+                    [
+                        attrs.evolve(
+                            row, state=DeliveryState.UNKNOWN, unsure=1, batch=0, failures=row.failures + 1
+                        )
+                    ],
+                )
+        return sum(row.count for row in rows)
+
+    def claim(
+        self, *, events_max: int, bytes_max: int, resend_unknown_since_ms: int | None = None
+    ) -> Claim | None:
+        """Take the next batch, journalled and synced; None when nothing is due.
+
+        Replays first, then what waits for another attempt, then what was never
+        sent. Unknown entries are taken only when their first attempt is not
+        older than *resend_unknown_since_ms*; None: never.
+        """
+        with self._claiming:
+            now_ms = self._clock.wall_ms()
+            due = self._due_ranges(now_ms, resend_unknown_since_ms)
+            if due:
+                claim = self._claim_again(due, now_ms, events_max, bytes_max)
+                if claim is not None:
+                    return claim
+            return self._claim_new(now_ms, events_max, bytes_max)
+
+    def _due_ranges(self, now_ms: int, since_ms: int | None) -> list[Range]:
+        with self._state.reading() as db:
+            return _select(
+                db,
+                "(state IN ('replay', 'pending') OR (state = 'unknown' AND first_ms >= ?)) AND due_ms <= ?"
+                f" ORDER BY state = 'replay' DESC, due_ms, origin, seq_lo LIMIT {_RANGES_MAX}",
+                (NEVER_MS if since_ms is None else since_ms, now_ms),
+            )
+
+    def _claim_again(
+        self, due: Sequence[Range], now_ms: int, events_max: int, bytes_max: int
+    ) -> Claim | None:
+        if due[0].batch_max:  # a part of a batch that was refused is tried by itself
+            due, events_max = due[:1], min(events_max, due[0].batch_max)
+        taken: list[tuple[Range, list[Stamped]]] = []
+        room, bytes_left = events_max, bytes_max
+        for row in due:
+            if row.batch_max and taken:
+                continue
+            part = self._read(row.origin, row.seq_lo, row.seq_hi, room, bytes_left)
+            if not part:
+                if not taken:
+                    self._postpone(row, now_ms)
+                continue
+            taken.append((row, part))
+            room -= len(part)
+            bytes_left -= sum(_size(stamped) for stamped in part)
+            if room <= 0 or bytes_left <= 0:
+                break
+        if not taken:
+            return None
+        entries: list[Claimed] = []
+        with self._state.transaction() as db:
+            batch = self._next_batch(db)
+            for row, part in taken:
+                a = attempt_number(None if row.a < 0 else row.a, row.run or None)
+                flying = attrs.evolve(
+                    row,
+                    seq_hi=part[-1].entry.seq,
+                    state=DeliveryState.INFLIGHT,
+                    a=a,
+                    first_ms=row.first_ms or now_ms,
+                    last_ms=now_ms,
+                    batch=batch,
+                )
+                rest = attrs.evolve(row, seq_lo=flying.seq_hi + 1) if flying.seq_hi < row.seq_hi else None
+                replace_range(db, row, [flying] if rest is None else [flying, rest])
+                entries.extend(Claimed(stamped, a, row.tier, flying) for stamped in part)
+            self._totals.attempted(db, _cells(c.stamped for c in entries), now_ms)
+        return Claim(batch, now_ms, tuple(entries), is_full=room <= 0 or bytes_left <= 0)
+
+    def _claim_new(self, now_ms: int, events_max: int, bytes_max: int) -> Claim | None:
+        for origin, cursor in self.open_origins():
+            part = self._read(origin, cursor + 1, None, events_max, bytes_max)
+            if not part:
+                self._note_end(origin, cursor)
+                continue
+            self._shelf.sync(origin)
+            cells = fold_entries(part)
+            with self._state.transaction() as db:
+                batch = self._next_batch(db)
+                flying = Range(
+                    origin=origin,
+                    seq_lo=part[0].entry.seq,
+                    seq_hi=part[-1].entry.seq,
+                    state=DeliveryState.INFLIGHT,
+                    a=0,
+                    first_ms=now_ms,
+                    last_ms=now_ms,
+                    batch=batch,
+                )
+                moved = db.execute(
+                    "UPDATE origins SET cursor = ?, changed_ms = ? WHERE origin = ? AND cursor = ?",
+                    (flying.seq_hi, now_ms, origin, cursor),
+                ).rowcount
+                if moved != 1 or flying.seq_lo != cursor + 1:
+                    raise AssertionError(f"the cursor of {origin} moved under its only sender")
+                put_range(db, flying)
+                self._totals.add(db, origin, cells)
+                self._totals.attempted(db, [(origin, *key) for key in cells], now_ms)
+            entries = tuple(Claimed(stamped, 0, 0, flying) for stamped in part)
+            is_full = len(part) >= events_max or sum(_size(s) for s in part) * 2 > bytes_max
+            return Claim(batch, now_ms, entries, is_full=is_full)
+        return None
+
+    def _read(
+        self, origin: str, first: int, last: int | None, events_max: int, bytes_max: int
+    ) -> list[Stamped]:
+        """Consecutive entries from *first* on within the limits; at least one if there is one."""
+        part: list[Stamped] = []
+        for entry in self._shelf.page(origin, first, last or NEVER_MS, events_max):
+            if entry.seq != first + len(part):
+                break
+            audited = self._totals.audited_properties(entry.collection, entry.body)
+            stamped = stamp_entry(entry, audited)
+            bytes_max -= _size(stamped)
+            if part and bytes_max < 0:
+                break
+            part.append(stamped)
+        return part
+
+    def _postpone(self, row: Range, now_ms: int) -> None:
+        """An entry that cannot be read cannot be sent: look again in an hour, `doctor` names it meanwhile."""
+        with self._state.transaction() as db:
+            replace_range(db, row, [attrs.evolve(row, due_ms=now_ms + MS_PER_HOUR)])
+
+    def _next_batch(self, db: sqlite3.Connection) -> int:
+        self._state.count("batches", 1)
+        return int(db.execute("SELECT value FROM counters WHERE name = 'batches'").fetchone()[0])
+
+    # ---- segments and cursors -----------------------------------------------------------
+
+    def open_origins(self) -> list[tuple[str, int]]:
+        """(origin, cursor) of the segments that may still have entries to fold, oldest day first.
+
+        Segments not seen before are entered into the list for ever.
+        """
+        names = self._shelf.names()
+        with self._state.reading() as db:
+            known = {
+                origin: (status, cursor)
+                for origin, status, cursor in db.execute("SELECT origin, status, cursor FROM origins")
+            }
+        fresh = [name for name in names if name.origin not in known]
+        if fresh:
+            self._enter(fresh)
+            known.update((name.origin, ("open", 0)) for name in fresh)
+        return [
+            (name.origin, known[name.origin][1])
+            for name in names
+            if known[name.origin][0] in ("open", "sealed")
+        ]
+
+    def _enter(self, names: Iterable[SegmentName]) -> None:
+        now_ms = self._clock.wall_ms()
+        with self._state.transaction() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO origins (origin, day, made_ms, changed_ms) VALUES (?, ?, ?, ?)",
+                [(name.origin, name.day, now_ms, now_ms) for name in names],
+            )
+
+    def _note_end(self, origin: str, cursor: int) -> None:
+        """Leave a segment only when it is sealed and read to its end; mark one that was rolled back."""
+        # The seal is looked for before the last seq: an entry cannot slip in between.
+        is_sealed = self._shelf.is_sealed(origin)
+        last = self._shelf.last_seq(origin)
+        status = "drained" if is_sealed and last == cursor else "abandoned" if last < cursor else None
+        if is_sealed is None or status is None:
+            return
+        with self._state.transaction() as db:
+            db.execute(
+                "UPDATE origins SET status = ?, changed_ms = ? WHERE origin = ? AND cursor = ? AND status <> 'reclaimed'",
+                (status, self._clock.wall_ms(), origin, cursor),
+            )
+
+    # ---- settling -----------------------------------------------------------------------
+
+    def settle(self, claim: Claim, settlements: Sequence[Settlement]) -> None:
+        """Note what became of each entry of *claim*, in its order, in one synced transaction.
+
+        What was once unknown stays unknown until a query or an honoured token
+        settles it: a later refusal does not prove that it is not there.
+        """
+        now_ms = self._clock.wall_ms()
+        with self._state.transaction() as db:
+            for row, pairs in _by_range(claim, settlements):
+                pieces: list[Range] = []
+                for settlement, group in groupby(pairs, key=itemgetter(1)):
+                    alike = [claimed for claimed, _ in group]
+                    if settlement.state is DeliveryState.REJECTED:
+                        self._bury(db, row, alike, settlement, now_ms)
+                    pieces.append(self._piece(row, alike, settlement, now_ms))
+                replace_range(db, row, pieces, merge=True)
+            self._totals.attempted(db, _cells(c.stamped for c in claim.entries), now_ms)
+            accepted = sum(s.state is DeliveryState.ACKNOWLEDGED for s in settlements)
+            self._state.count("acknowledged", accepted)
+            self._state.count("rejected", sum(s.state is DeliveryState.REJECTED for s in settlements))
+            if accepted:
+                self._state.note("last_accepted_ms", str(now_ms))
+
+    @staticmethod
+    def _piece(row: Range, alike: Sequence[Claimed], settlement: Settlement, now_ms: int) -> Range:
+        """The range of consecutive entries of *row* with one settlement."""
+        state, due_ms, unsure = settlement.state, settlement.due_ms, row.unsure
+        if state is DeliveryState.UNKNOWN:
+            unsure = 1
+        elif row.unsure and state is DeliveryState.PENDING:
+            state = DeliveryState.UNKNOWN
+        elif row.unsure and state is DeliveryState.REJECTED:
+            state, due_ms = DeliveryState.UNKNOWN, NEVER_MS
+        failed = state is not DeliveryState.ACKNOWLEDGED
+        return attrs.evolve(
+            row,
+            seq_lo=alike[0].stamped.entry.seq,
+            seq_hi=alike[-1].stamped.entry.seq,
+            state=state,
+            unsure=unsure,
+            failures=row.failures + 1 if failed else 0,
+            last_ms=now_ms,
+            due_ms=due_ms,
+            batch_max=settlement.batch_max if failed else 0,
+            alone_ms=(row.alone_ms or now_ms) if settlement.refused_alone else row.alone_ms if failed else 0,
+            batch=0,
+        )
+
+    def _bury(
+        self,
+        db: sqlite3.Connection,
+        row: Range,
+        refused: Sequence[Claimed],
+        settlement: Settlement,
+        now_ms: int,
+    ) -> None:
+        for claimed in refused:
+            entry = claimed.stamped.entry
+            if not row.unsure:
+                self._totals.leave_out(db, claimed.stamped, "rejected", now_ms)
+            bury(db, entry, settlement.name, settlement.message, "unsure" if row.unsure else "dead", now_ms)
+
+    # ---- looking ------------------------------------------------------------------------
+
+    def backlog(self) -> Backlog:
+        """How much is still to be dealt with, entries that nobody has folded yet included."""
+        with self._state.reading() as db:
+            rows = db.execute(
+                "SELECT state, sum(seq_hi - seq_lo + 1) FROM ranges WHERE state <> 'acknowledged' GROUP BY state"
+            ).fetchall()
+        counts = {state: int(count) for state, count in rows}
+        return Backlog(
+            pending=counts.get("pending", 0) + self.unfolded(),
+            inflight=counts.get("inflight", 0),
+            unknown=counts.get("unknown", 0),
+            replay=counts.get("replay", 0),
+            rejected=counts.get("rejected", 0),
+        )
+
+    def unfolded(self) -> int:
+        """Entries past the cursors: recorded and never claimed. A look that changes nothing."""
+        with self._state.reading() as db:
+            known = dict(
+                db.execute(
+                    "SELECT origin, CASE WHEN status IN ('open', 'sealed') THEN cursor END FROM origins"
+                )
+            )
+        total = 0
+        for name in self._shelf.names():
+            cursor = known.get(name.origin, 0)
+            if cursor is not None:
+                total += max(0, self._shelf.last_seq(name.origin) - cursor)
+        return total
+
+    def next_due_ms(self, resend_unknown_since_ms: int | None = None) -> int | None:
+        """When the next entry that waits becomes due; None when none waits for a time."""
+        with self._state.reading() as db:
+            row = db.execute(
+                "SELECT min(due_ms) FROM ranges WHERE (state IN ('replay', 'pending')"
+                " OR (state = 'unknown' AND first_ms >= ?)) AND due_ms < ?",
+                (NEVER_MS if resend_unknown_since_ms is None else resend_unknown_since_ms, NEVER_MS),
+            ).fetchone()
+        return None if row[0] is None else int(row[0])
+
+
+def _select(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Range]:
+    rows = db.execute(f"SELECT {COLUMNS} FROM ranges WHERE {where}", values)  # noqa: S608 — our own constants
+    return [Range.of(row) for row in rows.fetchall()]
+
+
+def _by_range(
+    claim: Claim, settlements: Sequence[Settlement]
+) -> Iterator[tuple[Range, list[tuple[Claimed, Settlement]]]]:
+    """The claimed entries with their settlements, by the range each came from."""
+    pairs: list[tuple[Claimed, Settlement]] = []
+    for claimed, settlement in zip(claim.entries, settlements, strict=True):
+        if pairs and pairs[-1][0].was is not claimed.was:
+            yield pairs[0][0].was, pairs
+            pairs = []
+        pairs.append((claimed, settlement))
+    if pairs:
+        yield pairs[0][0].was, pairs
+
+
+def _cells(stamped: Iterable[Stamped]) -> set[tuple[str, str, int]]:
+    return {(s.entry.origin, s.entry.collection, s.entry.timestamp_ms // MS_PER_HOUR) for s in stamped}
+
+
+def _size(stamped: Stamped) -> int:
+    """What an entry takes in a request at most: text is counted at its UTF-8 size only when it is not ASCII."""
+    body, keen = stamped.entry.body, stamped.entry.keen
+    size = len(body) + len(keen) if body.isascii() and keen.isascii() else len((body + keen).encode())
+    return size + STAMP_SIZE_MAX_BYTES

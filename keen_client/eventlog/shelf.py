@@ -1,0 +1,169 @@
+"""The shelf: read access to the entries of all segments, wherever they lie by now.
+
+Readers open existing files only; a file that vanished (reclaimed meanwhile) or
+is damaged simply has no entries to give, and the caller treats what it cannot
+read as unverifiable. Entries that outlived their file are found in ``kept``.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from keen_client.errors import EventLogError
+from keen_client.eventlog.directory import LogDirectory
+from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.segment import SegmentName, SegmentReader, list_segments
+from keen_client.eventlog.state import State, leak
+from keen_client.events.identity import EntryId
+
+#: Open read connections at a time.
+READERS_MAX: Final = 8
+#: Entries that one look takes from a segment: no reader holds up a checkpoint for long.
+PAGE_ENTRIES: Final = 5_000
+
+
+class Shelf:
+    """Reads entries by origin and seq. Thread-safe; fork-safe."""
+
+    def __init__(self, directory: LogDirectory, state: State) -> None:
+        self._directory = directory
+        self._state = state
+        self._readers: OrderedDict[str, SegmentReader] = OrderedDict()
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+
+    def names(self) -> list[SegmentName]:
+        """The segments present, oldest day first."""
+        return list_segments(self._directory.segments)
+
+    def page(self, origin: str, first: int, last: int, limit: int = PAGE_ENTRIES) -> list[Entry]:
+        """At most *limit* entries of *origin* with first <= seq <= last, in order; those that can be read."""
+        with self._held():
+            reader = self._reader(origin)
+            if reader is not None:
+                try:
+                    return list(reader.entries(first, last, limit))
+                except (sqlite3.Error, EventLogError):
+                    self._drop(origin)
+        return self._kept(origin, first, last, limit)
+
+    def entries(self, origin: str, first: int, last: int) -> Iterator[Entry]:
+        """All readable entries of *origin* with first <= seq <= last, in order, page by page."""
+        while first <= last:
+            page = self.page(origin, first, last)
+            yield from page
+            if len(page) < PAGE_ENTRIES:
+                return
+            first = page[-1].seq + 1
+
+    def pick(self, ids: Iterable[EntryId]) -> dict[EntryId, Entry]:
+        """The entries of *ids* that can be read."""
+        found: dict[EntryId, Entry] = {}
+        wanted: dict[str, list[int]] = {}
+        for entry_id in ids:
+            wanted.setdefault(entry_id.origin, []).append(entry_id.seq)
+        for origin, seqs in wanted.items():
+            for low, high in consecutive(seqs):
+                for entry in self.entries(origin, low, high):
+                    found[entry.id] = entry
+        return found
+
+    def last_seq(self, origin: str) -> int:
+        """The last seq of *origin*'s file; 0 when it is empty or cannot be read."""
+        with self._held():
+            reader = self._reader(origin)
+            if reader is None:
+                return 0
+            try:
+                return reader.last_seq()
+            except sqlite3.Error:
+                self._drop(origin)
+                return 0
+
+    def is_sealed(self, origin: str) -> bool | None:
+        """Whether *origin*'s file is sealed; None when it cannot be read."""
+        with self._held():
+            reader = self._reader(origin)
+            if reader is None:
+                return None
+            try:
+                return reader.header().is_sealed
+            except (sqlite3.Error, EventLogError):
+                self._drop(origin)
+                return None
+
+    def sync(self, origin: str) -> None:
+        """Return only when what has been read of *origin* would survive a power loss."""
+        with self._held():
+            reader = self._reader(origin)
+        if reader is not None:
+            reader.sync_wal()
+
+    def release(self, origin: str) -> None:
+        """Close the connection to *origin*, so that its file can be finished, moved or unlinked."""
+        with self._held():
+            self._drop(origin)
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._held():
+            for origin in list(self._readers):
+                self._drop(origin)
+
+    def _reader(self, origin: str) -> SegmentReader | None:
+        reader = self._readers.get(origin)
+        if reader is not None:
+            self._readers.move_to_end(origin)
+            return reader
+        name = next((name for name in self.names() if name.origin == origin), None)
+        if name is None:
+            return None
+        try:
+            reader = SegmentReader(self._directory.segments, name)
+            reader.header()
+        except (sqlite3.Error, EventLogError):
+            return None
+        self._readers[origin] = reader
+        while len(self._readers) > READERS_MAX:
+            self._readers.popitem(last=False)[1].close()
+        return reader
+
+    def _drop(self, origin: str) -> None:
+        reader = self._readers.pop(origin, None)
+        if reader is not None:
+            reader.close()
+
+    def _kept(self, origin: str, first: int, last: int, limit: int) -> list[Entry]:
+        with self._state.reading() as db:
+            rows = db.execute(
+                "SELECT origin, seq, collection, ts, recorded, body, keen FROM kept"
+                " WHERE origin = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
+                (origin, first, last, limit),
+            ).fetchall()
+        return [Entry(*row) for row in rows]
+
+    def _held(self) -> threading.RLock:
+        """The lock; in a forked child a new one, and none of the parent's connections."""
+        if self._pid != os.getpid():
+            for reader in self._readers.values():
+                leak(reader.connection)
+            self._readers = OrderedDict()
+            self._lock = threading.RLock()
+            self._pid = os.getpid()
+        return self._lock
+
+
+def consecutive(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """The runs (first, last) of consecutive *numbers*, ascending."""
+    runs: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
