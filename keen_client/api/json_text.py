@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any, Final, NoReturn
 
 import orjson
 
 # 2**64 has 20 digits, 2**63 has 19: nothing shorter can be out of orjson's range.
-_LONG_NUMBER: Final = re.compile(rb"\d{19}")
+# Looked for with every digit made a nought, which is many times faster than a pattern.
+_NOUGHTS: Final = b"0" * 19
+_DIGITS_TO_NOUGHTS: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
 def decode(text: bytes) -> Any:
@@ -24,7 +25,7 @@ def decode(text: bytes) -> Any:
     Raises:
         ValueError: Not JSON (RFC 8259, UTF-8), or a number that no float can hold.
     """
-    if _LONG_NUMBER.search(text) is None:
+    if _NOUGHTS not in text.translate(_DIGITS_TO_NOUGHTS):
         return orjson.loads(text)
     try:
         return json.loads(text.decode(), parse_float=_finite, parse_constant=_refuse)
