@@ -7,13 +7,9 @@ proxy's 404 page must not be taken for *no such collection*.
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from keen_client._foundation.clock import MS_PER_SECOND, datetime_to_ms
 from keen_client.api.json_text import decode
 from keen_client.errors import (
     ApiError,
@@ -28,6 +24,7 @@ from keen_client.errors import (
     ServerError,
     UnreadableResponseError,
 )
+from keen_client.transport.http_dates import retry_after_seconds
 from keen_client.transport.message import Response
 
 _BY_STATUS: Final[dict[int, type[KeenApiError]]] = {
@@ -61,7 +58,6 @@ _HINTS: Final[dict[type[KeenApiError], str]] = {
     ServerError: "try again later; a write may have been stored all the same",
 }
 _TEXT_MAX: Final = 500
-_SECONDS: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 
 def read_json(response: Response) -> Any:
@@ -102,31 +98,6 @@ def error_of(response: Response) -> ApiError | None:
     :func:`read_json` refuses it.
     """
     return _error(response, _decoded(response)[0])
-
-
-def retry_after_seconds(response: Response) -> float | None:
-    """The server's ``Retry-After``: seconds, or a date measured by the server's own clock if it is given."""
-    text = response.headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(text) is not None:
-        return float(text)
-    until_ms = http_date_ms(text)
-    if until_ms is None:
-        return None
-    now_ms = http_date_ms(response.headers.get("date", ""))
-    if now_ms is None:
-        now_ms = response.received_wall_ms
-    return max(0.0, (until_ms - now_ms) / MS_PER_SECOND)
-
-
-def http_date_ms(text: str) -> int | None:
-    """An HTTP date as milliseconds since 1970; None when it is none."""
-    if not text:
-        return None
-    try:
-        moment: datetime = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return datetime_to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
 
 
 def _decoded(response: Response) -> tuple[Any, bool]:

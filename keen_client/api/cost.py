@@ -6,7 +6,7 @@ import threading
 
 import attrs
 
-from keen_client.api.answers import http_date_ms
+from keen_client.transport.http_dates import http_date_ms
 from keen_client.transport.message import Request, Response
 
 

@@ -363,6 +363,15 @@ class Outbox:
                 self._totals.leave_out(db, claimed.stamped, "rejected", now_ms)
             bury(db, entry, settlement.name, settlement.message, "unsure" if row.unsure else "dead", now_ms)
 
+    def journal_again(self, claim: Claim) -> None:
+        """Note that *claim* leaves only now: the machine slept since it was journalled."""
+        with self._state.transaction() as db:
+            now_ms = self._clock.wall_ms()
+            db.execute(
+                "UPDATE ranges SET last_ms = ? WHERE batch = ? AND state = 'inflight'", (now_ms, claim.batch)
+            )
+            self._totals.attempted(db, _cells(c.stamped for c in claim.entries), now_ms)
+
     # ---- looking ------------------------------------------------------------------------
 
     def backlog(self) -> Backlog:

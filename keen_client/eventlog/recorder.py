@@ -31,6 +31,7 @@ from keen_client.errors import (
 )
 from keen_client.eventlog.config import GROUP_EVENTS_MAX, LogConfig
 from keen_client.eventlog.directory import LogDirectory
+from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, forked_guard, take_part
 from keen_client.eventlog.segment import SegmentName, SegmentReader, SegmentWriter
 from keen_client.eventlog.space import Room
 from keen_client.eventlog.sqlite_faults import (
@@ -72,7 +73,7 @@ class _InHand:
 
 
 class _Waiting:
-    """One caller in the queue of a group commit. The bare lock is its wake-up call."""
+    """One caller in the queue of a group commit. The bare lock is its wake-up call: an outcome, or the lead."""
 
     __slots__ = ("abandoned", "error", "event", "recorded", "wake")
 
@@ -105,14 +106,16 @@ class Recorder:
         self._room = Room(directory, config, clock)
         self._hand: _InHand | None = None
         self._forget()
+        take_part(self)
 
     def _forget(self) -> None:
-        self._pid = os.getpid()
         self._hand = None
         self._commit_lock = threading.Lock()
+        self._parked = False
         self._queue_lock = threading.Lock()
         self._queue: list[_Waiting] = []
-        self._leading = False
+        self._leader: _Waiting | None = None
+        self._pid = os.getpid()  # last: another thread of a forked child may look at it meanwhile
 
     def append(self, event: EncodedEvent) -> Recorded:
         """Record one event; returns when it is on disk at the chosen durability.
@@ -127,19 +130,18 @@ class Recorder:
             with self._commit_lock:
                 return self._one(event)[0]
         waiting = _Waiting(event)
-        with self._queue_lock:
-            self._queue.append(waiting)
-            lead = not self._leading
-            self._leading = True
-        if not lead:
-            try:
+        try:
+            with self._queue_lock:
+                self._queue.append(waiting)
+                if self._leader is None:
+                    self._leader = waiting
+            if self._leader is not waiting:
                 waiting.wake.acquire()
-            except BaseException:
-                self._abandon(waiting)
-                raise
-            lead = waiting.recorded is None and waiting.error is None
-        if lead:
-            self._lead()
+            if self._leader is waiting:
+                self._lead(waiting)
+        except BaseException:
+            self._abandon(waiting)
+            raise
         if waiting.error is not None:
             raise waiting.error
         if waiting.recorded is None:
@@ -175,10 +177,12 @@ class Recorder:
 
     # ---- group commit -------------------------------------------------------------------
 
-    def _lead(self) -> None:
+    def _lead(self, leader: _Waiting) -> None:
         """Commit the group that is waiting, ours in it, then hand the lead to the next in the queue."""
         with self._commit_lock:
             with self._queue_lock:
+                if self._leader is not leader:
+                    return
                 group = self._queue[:GROUP_EVENTS_MAX]
             try:
                 done = self._one(group[0].event) if len(group) == 1 else self._many([w.event for w in group])
@@ -205,25 +209,23 @@ class Recorder:
             waiting.error.__cause__ = error.__cause__
 
     def _hand_over(self, group: list[_Waiting]) -> None:
-        """Wake the group's followers, and the head of the queue: it leads, having no outcome yet."""
+        """Wake the group's followers, and the head of the queue: it leads."""
         with self._queue_lock:
             del self._queue[: len(group)]
             while self._queue and self._queue[0].abandoned:
                 del self._queue[0]
-            if self._queue:
-                self._queue[0].wake.release()
-            else:
-                self._leading = False
+            self._leader = self._queue[0] if self._queue else None
+            if self._leader is not None:
+                self._leader.wake.release()
         for follower in group[1:]:
             follower.wake.release()
 
     def _abandon(self, waiting: _Waiting) -> None:
-        """The caller was interrupted while it waited; if the lead has come to it, it must go on."""
+        """The caller was interrupted; if it has the lead, it must go on for those behind it."""
         with self._queue_lock:
             waiting.abandoned = True
-            leads = not waiting.wake.locked() and waiting.recorded is None and waiting.error is None
-        if leads:
-            self._lead()
+        if self._leader is waiting:
+            self._lead(waiting)
 
     # ---- one commit ---------------------------------------------------------------------
 
@@ -247,13 +249,16 @@ class Recorder:
         return self._commit(events, commit)
 
     def _commit(self, events: Sequence[EncodedEvent], commit: _Commit) -> list[Recorded]:
-        """Run *commit* on a good segment under its lock, through rolls, seals and stuck holders."""
+        """Run *commit* on a good segment under its lock, through rolls, seals, stuck holders and waits for room."""
+        time_is_up_ns: int | None = None
         while True:
             try:
                 self._room.check()
                 return self._commit_somewhere(events, commit)
             except EventLogFullError:
-                if not self._room.wait():
+                if time_is_up_ns is None:
+                    time_is_up_ns = self._room.time_is_up_ns()
+                if not self._room.wait(time_is_up_ns):
                     raise
 
     def _commit_somewhere(self, events: Sequence[EncodedEvent], commit: _Commit) -> list[Recorded]:
@@ -337,35 +342,33 @@ class Recorder:
         """
         name = writer.name
         self._succession.shunned.add(name.origin)
-        self._drop_writer()
-        successor = self._succession.own()
+        successor = self._succession.fresh_name()
         try:
+            last = writer.in_doubt()
+            self._drop_writer()
             fresh = SegmentWriter(
                 self._directory.segments, name, self._config.durability, self._config.lock_timeout_seconds
             )
             try:
-                fresh.seal(self._clock.wall_ms(), successor.name)
+                fresh.seal(self._clock.wall_ms(), successor)
             finally:
                 fresh.close()
-            found = self._rows_at_end(name, _rows(events, now_ms))
+            found = self._rows_up_to(name, last, _rows(events, now_ms)) if last else []
         except (sqlite3.Error, EventLogError) as seal_error:
-            self._take(successor)
+            self._drop_writer()
             self._on_abandoned(name)
             raise RecordOutcomeUnknownError(
                 f"the disk failed at commit ({error}); the event may or may not be in {name.origin}",
                 "run `keen-client doctor`: the segment is set apart until it can be read",
                 path=name.path_in(self._directory.segments),
             ) from seal_error
-        self._take(successor)
         return found or None
 
-    def _rows_at_end(self, name: SegmentName, rows: list[_Row]) -> list[Recorded]:
-        """*rows* as recorded at the end of the sealed segment; empty when they are not there."""
+    def _rows_up_to(self, name: SegmentName, last: int, rows: list[_Row]) -> list[Recorded]:
+        """*rows* as recorded up to seq *last* of the sealed segment; empty when they are not there."""
         reader = SegmentReader(self._directory.segments, name)
         try:
-            last = reader.last_seq()
-            first = last - len(rows) + 1
-            entries = list(reader.entries(first, last)) if first > 0 else []
+            entries = list(reader.entries(last - len(rows) + 1, last))
         finally:
             reader.close()
         there = [(e.collection, e.timestamp_ms, e.recorded_ms, e.body, e.keen) for e in entries]
@@ -384,11 +387,32 @@ class Recorder:
             self._hand.writer.close()
             self._hand = None
 
+    # ---- forks --------------------------------------------------------------------------
+
     def _mind_fork(self) -> None:
         if self._pid != os.getpid():
-            if self._hand is not None:
-                leak(self._hand.writer.connection)
-            self._forget()
+            with forked_guard():
+                if self._pid != os.getpid():
+                    if self._hand is not None:
+                        leak(self._hand.writer.connection)
+                    self._forget()
+
+    def before_fork(self) -> None:
+        """Let a commit end and close the connection, so that a child inherits none."""
+        self._mind_fork()
+        self._parked = self._commit_lock.acquire(timeout=FORK_WAIT_SECONDS)
+        if self._parked:
+            self._drop_writer()
+
+    def after_fork_in_parent(self) -> None:
+        """Let other threads go on."""
+        if self._parked:
+            self._parked = False
+            self._commit_lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew."""
+        self._mind_fork()
 
 
 def _rows(events: Sequence[EncodedEvent], now_ms: int) -> list[_Row]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -29,9 +30,10 @@ from keen_client._foundation.files import (
     sync_directory,
     sync_file,
 )
-from keen_client.errors import EventLogDamagedError, EventLogTooNewError
+from keen_client.errors import EventLogBusyError, EventLogDamagedError, EventLogTooNewError
 from keen_client.eventlog.config import ROWS_PER_STATEMENT, WAL_PAGES_MAX, Durability
 from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.inheritance import is_inherited, note_closed, note_open
 from keen_client.eventlog.sqlite_faults import SEALED_MESSAGE
 from keen_client.events.encoding import EncodedEvent
 from keen_client.events.identity import is_origin
@@ -58,6 +60,10 @@ class SegmentName:
         """The name that *path* carries; None when it is no segment."""
         day, origin = path.name[:_DAY_CHARS], path.name[_DAY_CHARS + 1 : -3]
         if path.suffix != ".db" or path.name[_DAY_CHARS : _DAY_CHARS + 1] != "-" or not is_origin(origin):
+            return None
+        try:
+            date.fromisoformat(day)
+        except ValueError:
             return None
         return cls(day, origin)
 
@@ -142,15 +148,32 @@ class _OpenSegment:
     """A connection to one segment and what both kinds share."""
 
     def __init__(self, directory: Path, name: SegmentName, mode: str, busy_timeout_seconds: float) -> None:
+        """Open the file.
+
+        Raises:
+            sqlite3.Error: it is not there, or cannot be opened.
+            EventLogBusyError: this process must not open it: its parent had it open at the fork.
+        """
         self.name: Final = name
         self.path: Final = name.path_in(directory)
-        self.connection: Final = sqlite3.connect(
-            _uri(self.path, mode),
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=busy_timeout_seconds,
-        )
+        if is_inherited(self.path):
+            raise EventLogBusyError(
+                f"{self.path.name} was open in the process that this one was forked from; nothing was read or changed",
+                "any other process can open it; fork through Python, which closes it first",
+                path=self.path,
+            )
+        self._noted = note_open(self.path)
+        try:
+            self.connection: Final = sqlite3.connect(
+                _uri(self.path, mode),
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=busy_timeout_seconds,
+            )
+        except BaseException:
+            self.close()
+            raise
 
     def header(self) -> Header:
         """Read the header.
@@ -188,7 +211,11 @@ class _OpenSegment:
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
-        self.connection.close()
+        connection = getattr(self, "connection", None)
+        if connection is not None:
+            connection.close()
+        noted, self._noted = self._noted, None
+        note_closed(noted)
 
 
 class SegmentReader(_OpenSegment):
@@ -220,11 +247,17 @@ class SegmentWriter(_OpenSegment):
         self, directory: Path, name: SegmentName, durability: Durability, busy_timeout_seconds: float
     ) -> None:
         super().__init__(directory, name, "rw", busy_timeout_seconds)
+        #: The last seq of the open transaction, and the last one that a commit gave out.
+        self._inserted = self._given = 0
         synchronous = "FULL" if durability == "full" else "NORMAL"
-        self.connection.execute(f"PRAGMA synchronous={synchronous}")
-        self.connection.execute("PRAGMA fullfsync=1")
-        self.connection.execute("PRAGMA checkpoint_fullfsync=1")
-        self.connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
+        try:
+            self.connection.execute(f"PRAGMA synchronous={synchronous}")
+            self.connection.execute("PRAGMA fullfsync=1")
+            self.connection.execute("PRAGMA checkpoint_fullfsync=1")
+            self.connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
+        except BaseException:
+            self.close()
+            raise
 
     def is_itself(self, boot_id: str) -> bool:
         """Whether the file at the path is the one that was made here, in this boot."""
@@ -237,7 +270,8 @@ class SegmentWriter(_OpenSegment):
             "INSERT INTO entries (collection, ts, recorded, body, keen) VALUES (?, ?, ?, ?, ?)",
             (event.collection, timestamp_ms, recorded_ms, event.body, event.keen),
         )
-        return int(cursor.lastrowid or 0)
+        self._given = int(cursor.lastrowid or 0)
+        return self._given
 
     def append_many(self, rows: Sequence[tuple[str, int, int, str, str]]) -> tuple[int, int]:
         """Insert *rows* (collection, ts, recorded, body, keen) in the open transaction; (first, last) seq."""
@@ -249,7 +283,7 @@ class SegmentWriter(_OpenSegment):
                 f"INSERT INTO entries (collection, ts, recorded, body, keen) VALUES {places}",  # noqa: S608 — places only
                 [value for row in chunk for value in row],
             )
-            last = int(cursor.lastrowid or 0)
+            last = self._inserted = int(cursor.lastrowid or 0)
         return last - len(rows) + 1, last
 
     def begin(self) -> None:
@@ -259,6 +293,16 @@ class SegmentWriter(_OpenSegment):
     def commit(self) -> None:
         """Commit, synced as the durability says."""
         self.connection.execute("COMMIT")
+        self._given = self._inserted
+
+    def in_doubt(self) -> int:
+        """After a commit that failed: the last seq that it had inserted; 0 when it inserted nothing.
+
+        Taken from SQLite's memory of this connection, before it is closed: the
+        number is noted when the row is put into its page, commit or not.
+        """
+        last = int(self.connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+        return last if last > self._given else 0
 
     def rollback(self) -> None:
         """Undo the open transaction, if there is one."""
@@ -292,28 +336,37 @@ class SegmentWriter(_OpenSegment):
 
 
 def finish_sealed(directory: Path, name: SegmentName) -> bool:
-    """Make a sealed segment one read-only file; False while another connection has it open.
+    """Make a sealed segment one read-only file; False while another connection has it open, or no seal is on it.
 
     Under the recorders' lock.
     """
     path = name.path_in(directory)
     if path.stat().st_mode & 0o777 == SEALED_FILE_MODE:
         return True
-    connection = sqlite3.connect(_uri(path, "rw"), uri=True, isolation_level=None, timeout=0.0)
+    if is_inherited(path):
+        return False
+    noted = note_open(path)
     try:
-        connection.execute("PRAGMA synchronous=FULL")
-        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            return False
-        mode = connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+        connection = sqlite3.connect(_uri(path, "rw"), uri=True, isolation_level=None, timeout=0.0)
+        try:
+            if not _become_one_file(connection):
+                return False
+        finally:
+            connection.close()
     except sqlite3.OperationalError:
         return False
     finally:
-        connection.close()
-    if mode != "delete":
-        return False
+        note_closed(noted)
     path.chmod(SEALED_FILE_MODE)
     return True
+
+
+def _become_one_file(connection: sqlite3.Connection) -> bool:
+    connection.execute("PRAGMA synchronous=FULL")
+    if connection.execute("SELECT sealed_ms FROM header").fetchone() in {None, (None,)}:
+        return False
+    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy and bool(connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0] == "delete")
 
 
 def _uri(path: Path, mode: str) -> str:

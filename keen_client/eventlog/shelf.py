@@ -17,6 +17,7 @@ from typing import Final
 from keen_client.errors import EventLogError
 from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, take_part
 from keen_client.eventlog.segment import SegmentName, SegmentReader, list_segments
 from keen_client.eventlog.state import State, leak
 from keen_client.events.identity import EntryId
@@ -35,7 +36,9 @@ class Shelf:
         self._state = state
         self._readers: OrderedDict[str, SegmentReader] = OrderedDict()
         self._lock = threading.RLock()
+        self._parked = False
         self._pid = os.getpid()
+        take_part(self)
 
     def names(self) -> list[SegmentName]:
         """The segments present, oldest day first."""
@@ -154,8 +157,26 @@ class Shelf:
                 leak(reader.connection)
             self._readers = OrderedDict()
             self._lock = threading.RLock()
+            self._parked = False
             self._pid = os.getpid()
         return self._lock
+
+    def before_fork(self) -> None:
+        """Close all connections, so that a child inherits none."""
+        self._parked = self._held().acquire(timeout=FORK_WAIT_SECONDS)
+        if self._parked:
+            for origin in list(self._readers):
+                self._drop(origin)
+
+    def after_fork_in_parent(self) -> None:
+        """Let other threads read on."""
+        if self._parked:
+            self._parked = False
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew."""
+        self._held()
 
 
 def consecutive(numbers: Iterable[int]) -> list[tuple[int, int]]:

@@ -49,13 +49,15 @@ class Room:
         self._look()
         self._next_look_ns = now_ns + int(SPACE_CHECK_SECONDS * 1e9)
 
-    def wait(self) -> bool:
-        """After a refusal: wait a moment for room if ``on_full`` says so; False when not, or no longer."""
+    def time_is_up_ns(self) -> int:
+        """Until when, by the monotonic clock, a refusal that comes now may be waited out."""
+        seconds = self._config.block_timeout_seconds if self._config.on_full == "block" else 0.0
+        return self._clock.monotonic_ns() + int(seconds * 1e9)
+
+    def wait(self, time_is_up_ns: int) -> bool:
+        """After a refusal: wait for room until then; False when the time is up."""
         self._next_look_ns = 0
-        if self._config.on_full != "block":
-            return False
-        time_is_up = self._clock.monotonic_ns() + int(self._config.block_timeout_seconds * 1e9)
-        while self._clock.monotonic_ns() < time_is_up:
+        while self._clock.monotonic_ns() < time_is_up_ns:
             self._clock.sleep(SPACE_CHECK_SECONDS / 10)
             try:
                 self._look()

@@ -17,13 +17,15 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from keen_client._foundation.files import PRIVATE_FILE_MODE
 from keen_client.errors import EventLogTooNewError
-from keen_client.eventlog.sqlite_faults import is_disk_full, translate
+from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, forked_guard, take_part
+from keen_client.eventlog.sqlite_faults import is_disk_full, translate, translate_os_error
 
 STATE_FILE: Final = "state.db"
 RESERVE_FILE: Final = "reserve"
@@ -58,27 +60,37 @@ class State:
         self._reserve: Final = directory / RESERVE_FILE
         self._read_only: Final = read_only
         self._open()
+        take_part(self)
 
     def _open(self) -> None:
-        self._pid = os.getpid()
         self._lock = threading.RLock()
+        self._parked = False
         try:
             if not self._read_only and not self.path.exists():
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE_MODE))
             self._connection = sqlite3.connect(
-                f"file:{self.path}?mode={'ro' if self._read_only else 'rw'}",
+                f"file:{quote(str(self.path))}?mode={'ro' if self._read_only else 'rw'}",
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
                 timeout=BUSY_TIMEOUT_SECONDS,
             )
+        except sqlite3.Error as error:
+            raise translate(error, self.path, "nothing was changed") from error
+        except OSError as error:
+            raise translate_os_error(error, self.path, "nothing was changed") from error
+        try:
             if not self._read_only:
                 self._connection.execute("PRAGMA synchronous=EXTRA")
                 self._connection.execute("PRAGMA fullfsync=1")
             self._database = Database(self._connection, recursive_triggers=False, strict=True)
             self._migrate()
-        except sqlite3.Error as error:
-            raise translate(error, self.path, "nothing was changed") from error
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise translate(error, self.path, "nothing was changed") from error
+            raise
+        self._pid = os.getpid()  # last: another thread may look at it meanwhile
 
     def _migrate(self) -> None:
         ours = {migration.name for migration in _migrations._migrations}  # noqa: SLF001 — no public list
@@ -90,7 +102,13 @@ class State:
                 path=self.path,
             )
         if not self._read_only and _migrations.pending(self._database):
-            _migrations.apply(self._database)
+            self._connection.execute("BEGIN IMMEDIATE")  # of two processes that make it one does
+            try:
+                _migrations.apply(self._database)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._undo()
+                raise
 
     @property
     def database(self) -> Database:
@@ -185,8 +203,24 @@ class State:
 
     def _mind_fork(self) -> None:
         if self._pid != os.getpid():
-            leak(self._connection)
-            self._open()
+            with forked_guard():
+                if self._pid != os.getpid():
+                    leak(self._connection)
+                    self._open()
+
+    def before_fork(self) -> None:
+        """Let a transaction end: a child would inherit its locks without their protection."""
+        self._mind_fork()
+        self._parked = self._lock.acquire(timeout=FORK_WAIT_SECONDS)
+
+    def after_fork_in_parent(self) -> None:
+        """Let other threads go on."""
+        if self._parked:
+            self._parked = False
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Nothing yet: the child opens its own connection when it needs one."""
 
 
 def leak(connection: sqlite3.Connection) -> None:

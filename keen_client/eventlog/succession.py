@@ -101,7 +101,7 @@ class Succession:
                 return
             successor = self._existing(avoid=name.origin)
             if successor is None:
-                planned = self._fresh_name()
+                planned = self._planned_successor() or self.fresh_name()
                 sealed = self.seal(name, planned)
                 self._make(planned).close()
             else:
@@ -201,11 +201,12 @@ class Succession:
             return False
         return not any(self._directory.path.rglob(f"*{origin}*"))
 
-    def _fresh_name(self) -> SegmentName:
+    def fresh_name(self) -> SegmentName:
+        """A name of today that nobody has used."""
         return SegmentName(ms_to_day(self._clock.wall_ms()), new_origin(self._randomness))
 
     def _make(self, name: SegmentName | None) -> SegmentWriter:
-        name = name or self._fresh_name()
+        name = name or self.fresh_name()
         path = name.path_in(self._directory.segments)
         try:
             make_segment(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keen_client.api.answers import error_of, http_date_ms, read_json, read_object, retry_after_seconds
+from keen_client.api.answers import error_of, read_json, read_object
 from keen_client.errors import (
     ApiError,
     AuthenticationError,

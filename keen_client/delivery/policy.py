@@ -1,0 +1,123 @@
+"""Policy: from a judgement to what each entry's delivery state becomes, and when to try again. Pure.
+
+Waits come from the ``backoff`` package's exponential generator, with full
+jitter drawn from the source of chance given; nothing here sleeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_SECOND
+from keen_client._foundation.randomness import Randomness
+from keen_client.delivery.config import TOKEN_TRUST_DAYS, DeliveryConfig
+from keen_client.delivery.outcome import Fate, Judgement, Outcome, Turn
+from keen_client.eventlog.entry import DeliveryState
+from keen_client.eventlog.outbox import Claimed, Settlement
+from keen_client.transport.retry import RetryPolicy
+
+#: A server's Retry-After is honoured up to this many seconds.
+RETRY_AFTER_MAX_SECONDS: Final = 300.0
+
+_ACKNOWLEDGED: Final = Settlement(DeliveryState.ACKNOWLEDGED)
+
+
+@attrs.frozen
+class Decision:
+    """A settlement for each entry, and how long the sender as a whole waits before its next request."""
+
+    settlements: tuple[Settlement, ...]
+    wait_seconds: float
+
+
+class Policy:
+    """Turns judgements into decisions."""
+
+    def __init__(self, config: DeliveryConfig, randomness: Randomness) -> None:
+        self._config = config
+        self._randomness = randomness
+        self._waits = RetryPolicy(
+            base_seconds=config.backoff_first_seconds, backoff_seconds_max=config.backoff_max_seconds
+        )
+
+    def resend_unknown_since_ms(self, now_ms: int, *, tokens_honoured: bool) -> int | None:
+        """From which first attempt on unknown entries may be resent without asking; None: not at all."""
+        if self._config.unknown == "resend":
+            return 0
+        if self._config.unknown == "auto" and tokens_honoured:
+            return now_ms - TOKEN_TRUST_DAYS * MS_PER_DAY
+        return None
+
+    def decide(
+        self,
+        entries: Sequence[Claimed],
+        judgement: Judgement,
+        *,
+        now_ms: int,
+        failures: int,
+        last_accepted_ms: int,
+    ) -> Decision:
+        """Decide on one attempt.
+
+        *failures* are attempts in a row, this one included, after which the
+        sender as a whole had to wait; *last_accepted_ms* is when the server
+        last accepted any event.
+        """
+        wait_seconds = self._wait_seconds(judgement, failures)
+        due_ms = now_ms + int(wait_seconds * MS_PER_SECOND)
+        settlements: list[Settlement] = []
+        memo: dict[Outcome, Settlement] = {}
+        for claimed, outcome in zip(entries, judgement.outcomes, strict=True):
+            if outcome.fate is Fate.ACCEPTED:
+                settlements.append(_ACKNOWLEDGED)
+            elif judgement.turn is Turn.SPLIT:
+                settlements.append(self._split(claimed, outcome, len(entries), now_ms, last_accepted_ms))
+            else:
+                settlement = memo.get(outcome)
+                if settlement is None:
+                    settlement = memo[outcome] = self._settle(outcome, due_ms, claimed)
+                settlements.append(settlement)
+        return Decision(tuple(settlements), wait_seconds)
+
+    def _settle(self, outcome: Outcome, due_ms: int, claimed: Claimed) -> Settlement:
+        if outcome.fate is Fate.REFUSED:
+            return Settlement(DeliveryState.REJECTED, name=outcome.name, message=outcome.message)
+        if outcome.fate is Fate.NOT_ACCEPTED:
+            return Settlement(DeliveryState.PENDING, due_ms=due_ms, batch_max=claimed.was.batch_max)
+        wait_ms = int(self._jittered(claimed.was.failures + 1) * MS_PER_SECOND)
+        return Settlement(
+            DeliveryState.UNKNOWN, due_ms=due_ms + wait_ms, name=outcome.name, message=outcome.message
+        )
+
+    def _split(
+        self, claimed: Claimed, outcome: Outcome, count: int, now_ms: int, last_accepted_ms: int
+    ) -> Settlement:
+        """Halve a refused batch until what is refused stands alone.
+
+        Alone, it becomes a dead letter when it is refused again after
+        something else was accepted: a wall that refuses everything must not
+        turn a log into dead letters.
+        """
+        if count > 1:
+            return Settlement(DeliveryState.PENDING, batch_max=(count + 1) // 2)
+        if claimed.was.alone_ms and last_accepted_ms > claimed.was.alone_ms:
+            return Settlement(DeliveryState.REJECTED, name=outcome.name, message=outcome.message)
+        wait_ms = int(self._jittered(claimed.was.failures + 1) * MS_PER_SECOND)
+        return Settlement(DeliveryState.PENDING, due_ms=now_ms + wait_ms, batch_max=1, refused_alone=True)
+
+    def _wait_seconds(self, judgement: Judgement, failures: int) -> float:
+        if judgement.turn in (Turn.GO_ON, Turn.SPLIT):
+            return 0.0
+        floor = min(judgement.retry_after_seconds or 0.0, RETRY_AFTER_MAX_SECONDS)
+        if judgement.turn is Turn.RATE_LIMITED:
+            floor = floor or self._config.rate_limit_seconds
+        elif judgement.turn in (Turn.REFUSED, Turn.LOCKED_OUT):
+            floor = self._config.refused_wait_seconds
+        return floor + self._jittered(failures)
+
+    def _jittered(self, failures: int) -> float:
+        ceiling = self._waits.backoff_ceiling_seconds(max(1, failures))
+        return self._randomness.uniform(ceiling / 2, ceiling)

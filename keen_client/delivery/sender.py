@@ -1,0 +1,247 @@
+"""The sender: claims, sends and settles, one step at a time. No thread, no sleep.
+
+One process at a time is the sender of a log: the holder of its sender lock. A
+crash leaves what was in flight *unknown*, which the next holder notes first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_SECOND, Clock
+from keen_client._foundation.randomness import Randomness
+from keen_client.delivery.batch import Batch, build_batch
+from keen_client.delivery.config import DeliveryConfig
+from keen_client.delivery.outcome import Fate, Judgement, Turn, judge_answer, judge_failure
+from keen_client.delivery.policy import Policy
+from keen_client.delivery.uploader import Uploader
+from keen_client.errors import ApiError, ConfigurationError
+from keen_client.eventlog.log import EventLog
+from keen_client.eventlog.outbox import Claim
+from keen_client.observability.hooks import HookSet
+from keen_client.observability.signals import (
+    BatchAcknowledged,
+    DeliveryPaused,
+    DeliveryResumed,
+    EventsRejected,
+    InflightRecovered,
+    OutcomeUnknown,
+)
+
+#: A request that leaves later than this after its journal entry is journalled again: the machine slept.
+_JOURNAL_STALE_MS: Final = 5_000
+#: How often the sender looks after segments: sealing, finishing.
+_TEND_SECONDS: Final = 30.0
+
+
+class StepKind(StrEnum):
+    """What one step did."""
+
+    SENT = "sent"  # a request was made; ``Step.judgement`` says how it went
+    IDLE = "idle"  # nothing is due
+    WAITING = "waiting"  # the sender as a whole waits; nothing was claimed
+
+
+@attrs.frozen
+class Step:
+    """The result of one step. ``is_full``: more was waiting than one batch takes."""
+
+    kind: StepKind
+    accepted: int = 0
+    rejected: int = 0
+    is_full: bool = False
+    turn: Turn = Turn.GO_ON
+
+
+@attrs.frozen
+class Pause:
+    """Why the sender as a whole waits, and until when (monotonic nanoseconds)."""
+
+    reason: str
+    hint: str
+    turn: Turn
+    until_ns: int
+
+
+class Sender:
+    """Sends what lies in the log. Its steps may overlap in several threads."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        uploader: Uploader,
+        config: DeliveryConfig,
+        clock: Clock,
+        randomness: Randomness,
+        hooks: HookSet,
+        tokens_honoured: Callable[[], bool],
+    ) -> None:
+        self.log: Final = log
+        self.config: Final = config
+        self._uploader = uploader
+        self._clock = clock
+        self._policy = Policy(config, randomness)
+        self._hooks = hooks
+        self._tokens_honoured = tokens_honoured
+        self._guard = threading.Lock()
+        self._pause: Pause | None = None
+        self._failures = 0
+        self._next_tend_ns = 0
+
+    def after_fork(self) -> None:
+        """Start anew in a forked child, which does not hold the lock."""
+        self._guard = threading.Lock()
+
+    # ---- the lock -----------------------------------------------------------------------
+
+    def acquire(self) -> bool:
+        """Become the log's sender if nobody is; a former holder's entries in flight become unknown."""
+        lock = self.log.directory.sender_lock()
+        if lock.holds():
+            return True
+        if not lock.try_acquire():
+            return False
+        try:
+            recovered = self.log.outbox.recover()
+        except BaseException:
+            lock.release()
+            raise
+        if recovered:
+            self._hooks.emit(InflightRecovered(recovered))
+        return True
+
+    def release(self) -> None:
+        """Let another process send."""
+        self.log.directory.sender_lock().release()
+
+    @property
+    def holds_lock(self) -> bool:
+        """Whether this process is the sender."""
+        return self.log.directory.sender_lock().holds()
+
+    # ---- one step -----------------------------------------------------------------------
+
+    @property
+    def pause(self) -> Pause | None:
+        """Why nothing is sent at the moment; None when nothing hinders."""
+        with self._guard:
+            return self._pause
+
+    @property
+    def failures(self) -> int:
+        """Attempts in a row after which the sender as a whole had to wait."""
+        with self._guard:
+            return self._failures
+
+    def forget_pause(self) -> None:
+        """Try again now, whatever the last answer was."""
+        with self._guard:
+            self._pause = None
+            self._failures = 0
+
+    def resend_unknown_since_ms(self) -> int | None:
+        """From which first attempt on unknown entries may be resent now."""
+        return self._policy.resend_unknown_since_ms(
+            self._clock.wall_ms(), tokens_honoured=self._tokens_honoured()
+        )
+
+    def step(self) -> Step:
+        """Send one batch, if one is due. The caller holds the sender lock.
+
+        Raises:
+            EventLogError: the log's own disk failed; nothing is lost, what was in flight is journalled.
+        """
+        with self._guard:
+            if self._pause is not None and self._clock.monotonic_ns() < self._pause.until_ns:
+                return Step(StepKind.WAITING, turn=self._pause.turn)
+        self._tend()
+        claim = self.log.outbox.claim(
+            events_max=self.config.batch_events_max,
+            bytes_max=self.config.batch_bytes_max,
+            resend_unknown_since_ms=self.resend_unknown_since_ms(),
+        )
+        if claim is None:
+            return Step(StepKind.IDLE)
+        batch = build_batch(claim.entries)
+        judgement = self._attempt(claim, batch)
+        return self._settle(claim, batch, judgement)
+
+    def _attempt(self, claim: Claim, batch: Batch) -> Judgement:
+        if self._clock.wall_ms() - claim.started_ms > _JOURNAL_STALE_MS:
+            self.log.outbox.journal_again(claim)
+        try:
+            answer = self._uploader.upload(batch.body)
+        except ApiError as error:
+            return judge_failure(batch, error)
+        except ConfigurationError as error:  # no write key: nothing was sent
+            refused = judge_failure(batch, ApiError(error.message, error.hint))
+            outcomes = tuple(attrs.evolve(outcome, fate=Fate.NOT_ACCEPTED) for outcome in refused.outcomes)
+            return Judgement(outcomes, Turn.LOCKED_OUT, error.message, error.hint or "")
+        return judge_answer(batch, answer)
+
+    def _settle(self, claim: Claim, batch: Batch, judgement: Judgement) -> Step:
+        now_ms = self._clock.wall_ms()
+        with self._guard:
+            troubled = judgement.turn not in (Turn.GO_ON, Turn.SPLIT)
+            self._failures = self._failures + 1 if troubled else 0
+            failures = self._failures
+        decision = self._policy.decide(
+            claim.entries,
+            judgement,
+            now_ms=now_ms,
+            failures=failures,
+            last_accepted_ms=int(self.log.state.fact("last_accepted_ms") or 0),
+        )
+        self.log.outbox.settle(claim, decision.settlements)
+        self._note_pause(judgement, decision.wait_seconds)
+        accepted = sum(outcome.fate is Fate.ACCEPTED for outcome in judgement.outcomes)
+        rejected = self._tell(claim, batch, judgement, accepted)
+        return Step(StepKind.SENT, accepted, rejected, claim.is_full, judgement.turn)
+
+    def _note_pause(self, judgement: Judgement, wait_seconds: float) -> None:
+        with self._guard:
+            was_paused = self._pause is not None
+            self._pause = (
+                Pause(
+                    judgement.reason,
+                    judgement.hint,
+                    judgement.turn,
+                    self._clock.monotonic_ns() + int(wait_seconds * 1e9),
+                )
+                if wait_seconds > 0
+                else None
+            )
+        if wait_seconds > 0:
+            self._hooks.emit(DeliveryPaused(judgement.reason, judgement.hint, round(wait_seconds, 3)))
+        elif was_paused:
+            self._hooks.emit(DeliveryResumed())
+
+    def _tell(self, claim: Claim, batch: Batch, judgement: Judgement, accepted: int) -> int:
+        if accepted:
+            elapsed = (self._clock.wall_ms() - claim.started_ms) / MS_PER_SECOND
+            self._hooks.emit(BatchAcknowledged(accepted, elapsed))
+        unknown = sum(outcome.fate is Fate.UNKNOWN for outcome in judgement.outcomes)
+        if unknown:
+            named = next((o.name for o in judgement.outcomes if o.fate is Fate.UNKNOWN and o.name), "")
+            self._hooks.emit(OutcomeUnknown(unknown, judgement.reason or named))
+        rejected = 0
+        for collection, indices in batch.layout.items():
+            refused = [judgement.outcomes[i] for i in indices if judgement.outcomes[i].fate is Fate.REFUSED]
+            for name in sorted({outcome.name for outcome in refused}):
+                count = sum(outcome.name == name for outcome in refused)
+                rejected += count
+                self._hooks.emit(EventsRejected(collection, name, count))
+        return rejected
+
+    def _tend(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        with self._guard:
+            if now_ns < self._next_tend_ns:
+                return
+            self._next_tend_ns = now_ns + int(_TEND_SECONDS * 1e9)
+        self.log.tend()

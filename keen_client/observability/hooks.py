@@ -1,0 +1,39 @@
+"""Hooks: where signals go. A failing hook is counted, and never stops recording or delivery."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import attrs
+
+from keen_client.observability.signals import Signal
+
+LOGGER: Final = logging.getLogger("keen_client")
+LOGGER.addHandler(logging.NullHandler())
+
+Hook = Callable[[Signal], None]
+
+
+class HookSet:
+    """Sends each signal to the ``keen_client`` logger and to the caller's hooks. Thread-safe if they are."""
+
+    def __init__(self, hooks: Iterable[Hook] = ()) -> None:
+        self._hooks: Final = tuple(hooks)
+        #: How often a hook raised.
+        self.failures = 0
+
+    def emit(self, signal: Signal) -> None:
+        """Hand *signal* on; whatever a hook raises is logged once and swallowed."""
+        level = logging.getLevelNamesMapping()[signal.level]
+        if LOGGER.isEnabledFor(level):
+            values = " ".join(f"{name}={value}" for name, value in attrs.asdict(signal).items())
+            LOGGER.log(level, "%s %s", type(signal).__name__, values)
+        for hook in self._hooks:
+            try:
+                hook(signal)
+            except Exception as error:  # noqa: BLE001 — the hook is the user's; delivery goes on
+                self.failures += 1
+                if self.failures == 1:
+                    LOGGER.warning("a hook failed (%s); delivery goes on", type(error).__name__)
