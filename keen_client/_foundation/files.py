@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,20 @@ SEALED_FILE_MODE: Final = 0o400
 
 _F_FULLFSYNC: Final = 51  # macOS: fsync alone leaves data in the drive's cache
 _NETWORK_FILESYSTEMS: Final = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "9p", "fuse.sshfs", "lustre", "beegfs"}
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "9p",
+        "fuse.sshfs",
+        "lustre",
+        "beegfs",
+    }
 )
 _MEMORY_FILESYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
 
@@ -54,17 +68,19 @@ def sync_directory(path: Path) -> None:
 
 
 def make_private_directory(path: Path) -> bool:
-    """Make *path* (and its parents), readable by its owner only, and sync its name; True when it is new."""
+    """Make *path* (and its parents), readable by its owner only, and sync every new name; True when it is new."""
     if path.is_dir():
         return False
+    new = [path, *(parent for parent in path.parents if not parent.exists())]
     path.mkdir(mode=PRIVATE_DIRECTORY_MODE, parents=True, exist_ok=True)
-    sync_directory(path.parent)
+    for directory in reversed(new):
+        sync_directory(directory.parent)
     return True
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace *path* by *content*, privately: a reader sees the old file or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE_MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:

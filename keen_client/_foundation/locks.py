@@ -9,20 +9,27 @@ kept for the life of the process, with a thread lock for each byte.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from keen_client._foundation.clock import SystemClock
 from keen_client._foundation.files import PRIVATE_FILE_MODE
 from keen_client.errors import UnsupportedPlatformError
 
 if sys.platform != "win32":
     import fcntl
+
+#: How often a waiter asks again when the kernel will not queue it.
+_ASK_AGAIN_SECONDS: Final = 0.01
+
+#: The kernel's queue cannot be simulated, and neither is the time spent in it.
+_clock: Final = SystemClock()
 
 _registry_guard = threading.Lock()
 _registry: dict[tuple[int, int], LockFile] = {}
@@ -41,11 +48,11 @@ class LockFile:
 
     def _forget(self) -> None:
         """Start without locks: at birth, and in a forked child."""
-        self._pid = os.getpid()
         self._guard = threading.Lock()
         self._threads: dict[int, threading.Lock] = {}
         self._waiters: dict[int, _Waiter] = {}
         self._held: set[int] = set()
+        self._pid = os.getpid()  # last: another thread of a forked child may look at it meanwhile
 
     @classmethod
     def at(cls, path: Path) -> LockFile:
@@ -68,7 +75,7 @@ class LockFile:
                 known = None
             if known is None:
                 known = cls(path)
-                _registry[known._identity] = known  # noqa: SLF001 — its own class
+                _registry[known._identity] = known
             return known
 
     def try_acquire(self, offset: int = 0) -> bool:
@@ -81,10 +88,10 @@ class LockFile:
         with self._guard:
             thread_lock = self._threads.setdefault(offset, threading.Lock())
         if not thread_lock.acquire(blocking=False):
-            started = time.monotonic()
+            started_ns = _clock.monotonic_ns()
             if timeout_seconds <= 0 or not thread_lock.acquire(timeout=timeout_seconds):
                 return False
-            timeout_seconds = max(0.0, timeout_seconds - (time.monotonic() - started))
+            timeout_seconds = max(0.0, timeout_seconds - (_clock.monotonic_ns() - started_ns) / 1e9)
         if self._acquire_from_processes(offset, timeout_seconds):
             self._held.add(offset)
             return True
@@ -149,7 +156,9 @@ class LockFile:
 
     def _mind_fork(self) -> None:
         if self._pid != os.getpid():
-            self._forget()
+            with _registry_guard:
+                if self._pid != os.getpid():
+                    self._forget()
 
 
 class _Waiter:
@@ -167,14 +176,32 @@ class _Waiter:
         threading.Thread(target=self._wait, name="keen-client-lock", daemon=True).start()
 
     def _wait(self) -> None:
-        # The descriptor lives as long as the process, so this cannot land on another file.
-        fcntl.lockf(self._file._descriptor, fcntl.LOCK_EX, 1, self._offset)  # noqa: SLF001 — one mechanism
+        self._queue_up()
         with self._file._guard:  # noqa: SLF001
             if self.wanted:
                 self.acquired.set()
             else:
                 self._file._waiters.pop(self._offset, None)  # noqa: SLF001
                 fcntl.lockf(self._file._descriptor, fcntl.LOCK_UN, 1, self._offset)  # noqa: SLF001
+
+    def _queue_up(self) -> None:
+        """Return with the lock.
+
+        The kernel looks for deadlocks among processes and knows nothing of
+        threads: when one thread here waits for a process whose thread waits for
+        what another thread here holds, it refuses to queue us (EDEADLK), though
+        nobody is stuck. Then we ask again and again.
+        """
+        while True:
+            try:
+                # The descriptor lives as long as the process, so this cannot land on another file.
+                fcntl.lockf(self._file._descriptor, fcntl.LOCK_EX, 1, self._offset)  # noqa: SLF001 — one mechanism
+            except OSError as error:
+                if error.errno not in (errno.EDEADLK, errno.ENOLCK):
+                    raise
+                _clock.sleep(_ASK_AGAIN_SECONDS)
+            else:
+                return
 
 
 def _forget_in_child() -> None:

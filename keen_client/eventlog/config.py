@@ -14,6 +14,8 @@ OnFull = Literal["raise", "block"]
 
 #: Pages of a segment's WAL after which a commit checkpoints it (16 MB at 4 KiB a page).
 WAL_PAGES_MAX: Final = 4_000
+#: The smallest bound on a segment's size; an empty one takes some tens of kilobytes.
+SEGMENT_SIZE_MIN_BYTES: Final = 100_000
 #: Rows of one multi-VALUES insert: few statements, each a chance to lose the interpreter lock.
 ROWS_PER_STATEMENT: Final = 500
 #: Callers' rows that share one group commit.
@@ -66,6 +68,12 @@ class LogConfig:
             raise ConfigurationError(
                 f"segment_entries_max must be 1 to {SEQ_MAX}; nothing was recorded",
                 "leave it out to use the largest",
+            )
+        if self.segment_size_max_bytes < SEGMENT_SIZE_MIN_BYTES:
+            raise ConfigurationError(
+                f"segment_size_max_bytes must be at least {SEGMENT_SIZE_MIN_BYTES:,}: an empty segment has a size too; "
+                "nothing was recorded",
+                "leave it out, or give it some megabytes",
             )
         for name in ("retention_days", "warn_days", "lock_timeout_seconds", "block_timeout_seconds"):
             if not getattr(self, name) >= 0:
