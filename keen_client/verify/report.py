@@ -1,0 +1,171 @@
+"""What a verification found, as values and as the document that other programs read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+from typing import Any, Final
+
+import attrs
+
+from keen_client._foundation.clock import ms_to_iso
+from keen_client.api.cost import Cost
+from keen_client.events.identity import EntryId
+from keen_client.verify.verdict import EXIT_BITS, Verdict
+
+SCHEMA: Final = 1
+
+Ids = tuple[EntryId, ...]
+
+
+def _sorted(ids: Iterable[EntryId]) -> Ids:
+    return tuple(sorted(ids))
+
+
+@attrs.frozen(kw_only=True)
+class WindowReport:
+    """One window of one collection. Times are UTC milliseconds since 1970.
+
+    ``local_count`` is what is expected at the server, ``server_count`` what it
+    shows of this log's origins, ``foreign`` the rest; None: not obtained.
+    ``reads`` counts the stored observations, this one included. ``missing``
+    are absent everywhere; those of them that a replay may resend are
+    ``eligible``, those that had been seen before are ``vanished`` and never
+    eligible. ``collision``: the server has another event under the id.
+    ``disputed``: absent, but a member of the null group could be it.
+    ``due_ms``: when the next read would tell more; None: never.
+    """
+
+    collection: str
+    start_ms: int
+    end_ms: int
+    state: Verdict
+    reason: str = ""
+    reads: int = 0
+    local_count: int | None = None
+    server_count: int | None = None
+    foreign: int | None = None
+    missing: Ids = attrs.field(default=(), converter=_sorted)
+    duplicate: Ids = attrs.field(default=(), converter=_sorted)
+    corrupt: Ids = attrs.field(default=(), converter=_sorted)
+    shifted: Ids = attrs.field(default=(), converter=_sorted)
+    collision: Ids = attrs.field(default=(), converter=_sorted)
+    disputed: Ids = attrs.field(default=(), converter=_sorted)
+    vanished: Ids = attrs.field(default=(), converter=_sorted)
+    eligible: Ids = attrs.field(default=(), converter=_sorted)
+    due_ms: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The member of ``windows``."""
+        return {
+            "collection": self.collection,
+            "start": ms_to_iso(self.start_ms),
+            "end": ms_to_iso(self.end_ms),
+            "state": str(self.state),
+            "reason": self.reason,
+            "reads": self.reads,
+            "local": {"count": self.local_count},
+            "server": {"count": self.server_count},
+            "foreign": self.foreign,
+            "missing": _texts(self.missing),
+            "duplicate": _texts(self.duplicate),
+            "corrupt": _texts(self.corrupt),
+            "shifted": _texts(self.shifted),
+            "collision": _texts(self.collision),
+            "disputed": _texts(self.disputed),
+            "vanished": _texts(self.vanished),
+            "due": None if self.due_ms is None else ms_to_iso(self.due_ms),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Audit:
+    """Which properties of a collection were compared, and how.
+
+    ``exact``: sums of integers, compared to the last digit; ``rounded``:
+    within the bound of floating-point rounding; ``left_out``: not compared,
+    with the reason.
+    """
+
+    collection: str
+    exact: tuple[str, ...] = ()
+    rounded: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """The member of ``audited``."""
+        return {
+            "collection": self.collection,
+            "exact": list(self.exact),
+            "rounded": list(self.rounded),
+            "left_out": dict(self.left_out),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class VerifyReport:
+    """The outcome of one verification. ``as_of_ms``: when it began; ``not_due``: windows not asked for."""
+
+    as_of_ms: int
+    preset: str
+    windows: tuple[WindowReport, ...] = attrs.field(
+        converter=lambda windows: tuple(sorted(windows, key=lambda w: (w.start_ms, w.collection)))
+    )
+    not_due: int = 0
+    cost: Cost = attrs.Factory(Cost)
+    warnings: tuple[str, ...] = ()
+    audited: tuple[Audit, ...] = ()
+
+    @property
+    def eligible(self) -> Ids:
+        """The events that a replay may resend now, by (origin, seq)."""
+        return tuple(sorted(entry_id for window in self.windows for entry_id in window.eligible))
+
+    def exit_status(self) -> int:
+        """The OR of the windows' bits; 0 when every window matches."""
+        return reduce(or_, (EXIT_BITS[window.state] for window in self.windows), 0)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document of ``verify --json``."""
+        states = Counter(window.state for window in self.windows)
+        return {
+            "schema": SCHEMA,
+            "as_of": ms_to_iso(self.as_of_ms),
+            "preset": self.preset,
+            "windows": [window.document() for window in self.windows],
+            "summary": {
+                "windows": len(self.windows),
+                "match": states[Verdict.MATCH] + states[Verdict.FINAL],
+                "incomplete": states[Verdict.INCOMPLETE],
+                "not_due": self.not_due,
+                "missing": sum(len(window.missing) for window in self.windows),
+                "duplicate": sum(len(window.duplicate) for window in self.windows),
+                "corrupt": sum(len(window.corrupt) for window in self.windows),
+                "states": {str(state): states[state] for state in Verdict if states[state]},
+            },
+            "cost": {"requests": self.cost.requests, "bytes": self.cost.bytes},
+            "warnings": list(self.warnings),
+            "audited": [audit.document() for audit in self.audited],
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Confirmation:
+    """What an id query over the widest timeframe shows of single events, right before a replay.
+
+    Only ``absent`` ones may be resent. ``unreadable``: their entries lie in no
+    file that can be read, so nothing was asked about them.
+    """
+
+    absent: Ids = attrs.field(default=(), converter=_sorted)
+    present: Ids = attrs.field(default=(), converter=_sorted)
+    corrupt: Ids = attrs.field(default=(), converter=_sorted)
+    shifted: Ids = attrs.field(default=(), converter=_sorted)
+    collisions: Ids = attrs.field(default=(), converter=_sorted)
+    unreadable: Ids = attrs.field(default=(), converter=_sorted)
+
+
+def _texts(ids: Iterable[EntryId]) -> list[str]:
+    return [str(entry_id) for entry_id in ids]
