@@ -24,7 +24,7 @@ _ELECTION_SECONDS: Final = 1.0
 #: The longest nap of an idle sender: entries of other processes give no sign.
 _IDLE_SECONDS: Final = 1.0
 #: Attempts in a row that brought nothing, after which draining without a time limit gives up.
-_FRUITLESS_MAX: Final = 3
+_FRUITLESS_MAX: Final = 5
 
 
 @attrs.frozen
@@ -101,7 +101,7 @@ class Courier:
         """Send what lies in the log now, and report. Whoever is the elected sender does it; this waits for it.
 
         Without a time limit it ends when nothing is left that can be sent, or
-        when three attempts in a row brought nothing.
+        when five attempts in a row brought nothing.
 
         Raises:
             EventLogError: the log's own disk failed.

@@ -58,13 +58,13 @@ class Policy:
         *,
         now_ms: int,
         failures: int,
-        last_accepted_ms: int,
+        accepted_batch: int,
     ) -> Decision:
         """Decide on one attempt.
 
         *failures* are attempts in a row, this one included, after which the
-        sender as a whole had to wait; *last_accepted_ms* is when the server
-        last accepted any event.
+        sender as a whole had to wait; *accepted_batch* is the number of
+        the latest batch of which the server accepted anything.
         """
         wait_seconds = self._wait_seconds(judgement, failures)
         due_ms = now_ms + int(wait_seconds * MS_PER_SECOND)
@@ -74,7 +74,7 @@ class Policy:
             if outcome.fate is Fate.ACCEPTED:
                 settlements.append(_ACKNOWLEDGED)
             elif judgement.turn is Turn.SPLIT:
-                settlements.append(self._split(claimed, outcome, len(entries), now_ms, last_accepted_ms))
+                settlements.append(self._split(claimed, outcome, len(entries), now_ms, accepted_batch))
             else:
                 settlement = memo.get(outcome)
                 if settlement is None:
@@ -93,20 +93,27 @@ class Policy:
         )
 
     def _split(
-        self, claimed: Claimed, outcome: Outcome, count: int, now_ms: int, last_accepted_ms: int
+        self, claimed: Claimed, outcome: Outcome, count: int, now_ms: int, accepted_batch: int
     ) -> Settlement:
         """Halve a refused batch until what is refused stands alone.
 
-        Alone, it becomes a dead letter when it is refused again after
-        something else was accepted: a wall that refuses everything must not
-        turn a log into dead letters.
+        Alone, it becomes a dead letter when it is refused a second time, and a
+        batch that left after its first refusal was accepted: a wall that
+        refuses everything must not turn a log into dead letters.
         """
         if count > 1:
-            return Settlement(DeliveryState.PENDING, batch_max=(count + 1) // 2)
-        if claimed.was.alone_ms and last_accepted_ms > claimed.was.alone_ms:
+            return Settlement(DeliveryState.PENDING, batch_max=(count + 1) // 2, refused_whole=True)
+        was = claimed.was
+        if was.alone and 0 < was.refused_batch < accepted_batch:
             return Settlement(DeliveryState.REJECTED, name=outcome.name, message=outcome.message)
-        wait_ms = int(self._jittered(claimed.was.failures + 1) * MS_PER_SECOND)
-        return Settlement(DeliveryState.PENDING, due_ms=now_ms + wait_ms, batch_max=1, refused_alone=True)
+        wait_ms = int(self._jittered(was.failures + 1) * MS_PER_SECOND)
+        return Settlement(
+            DeliveryState.PENDING,
+            due_ms=now_ms + wait_ms,
+            batch_max=1,
+            refused_whole=True,
+            refused_alone=True,
+        )
 
     def _wait_seconds(self, judgement: Judgement, failures: int) -> float:
         if judgement.turn in (Turn.GO_ON, Turn.SPLIT):

@@ -195,7 +195,7 @@ class Sender:
             judgement,
             now_ms=now_ms,
             failures=failures,
-            last_accepted_ms=int(self.log.state.fact("last_accepted_ms") or 0),
+            accepted_batch=self.log.state.counter("accepted_batch"),
         )
         self.log.outbox.settle(claim, decision.settlements)
         self._note_pause(judgement, decision.wait_seconds)

@@ -109,7 +109,14 @@ class DeadLetters:
                 if status == "retried":
                     self._totals.expect_again(db, origin, seq)
                     change_entry(
-                        db, origin, seq, state=DeliveryState.PENDING, due_ms=0, batch_max=1, alone_ms=0
+                        db,
+                        origin,
+                        seq,
+                        state=DeliveryState.PENDING,
+                        due_ms=0,
+                        batch_max=1,
+                        refused_batch=0,
+                        alone=0,
                     )
                 else:
                     change_entry(db, origin, seq, state=DeliveryState.DROPPED)

@@ -66,13 +66,14 @@ class Settlement:
     """What became of one claimed entry.
 
     ``due_ms``: not to be sent again before. ``batch_max``: send it next in a
-    batch of at most so many (0: no bound). ``refused_alone``: it was the only
-    entry of its batch, and refused. ``name`` and ``message``: the server's words.
+    batch of at most so many (0: no bound). ``refused_whole``: its batch was
+    refused as one; ``refused_alone``: and it was the only entry in it. ``name`` and ``message``: the server's words.
     """
 
     state: DeliveryState
     due_ms: int = 0
     batch_max: int = 0
+    refused_whole: bool = False
     refused_alone: bool = False
     name: str = ""
     message: str = ""
@@ -309,13 +310,14 @@ class Outbox:
         """
         now_ms = self._clock.wall_ms()
         with self._state.transaction() as db:
+            last_batch = self._state.counter("batches")
             for row, pairs in _by_range(claim, settlements):
                 pieces: list[Range] = []
                 for settlement, group in groupby(pairs, key=itemgetter(1)):
                     alike = [claimed for claimed, _ in group]
                     if settlement.state is DeliveryState.REJECTED:
                         self._bury(db, row, alike, settlement, now_ms)
-                    pieces.append(self._piece(row, alike, settlement, now_ms))
+                    pieces.append(self._piece(row, alike, settlement, now_ms, last_batch))
                 replace_range(db, row, pieces, merge=True)
             self._totals.attempted(db, _cells(c.stamped for c in claim.entries), now_ms)
             accepted = sum(s.state is DeliveryState.ACKNOWLEDGED for s in settlements)
@@ -323,9 +325,16 @@ class Outbox:
             self._state.count("rejected", sum(s.state is DeliveryState.REJECTED for s in settlements))
             if accepted:
                 self._state.note("last_accepted_ms", str(now_ms))
+                db.execute(
+                    "INSERT INTO counters VALUES ('accepted_batch', ?)"
+                    " ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+                    (claim.batch,),
+                )
 
     @staticmethod
-    def _piece(row: Range, alike: Sequence[Claimed], settlement: Settlement, now_ms: int) -> Range:
+    def _piece(
+        row: Range, alike: Sequence[Claimed], settlement: Settlement, now_ms: int, last_batch: int
+    ) -> Range:
         """The range of consecutive entries of *row* with one settlement."""
         state, due_ms, unsure = settlement.state, settlement.due_ms, row.unsure
         if state is DeliveryState.UNKNOWN:
@@ -335,6 +344,7 @@ class Outbox:
         elif row.unsure and state is DeliveryState.REJECTED:
             state, due_ms = DeliveryState.UNKNOWN, NEVER_MS
         failed = state is not DeliveryState.ACKNOWLEDGED
+        refused_batch = row.refused_batch or (last_batch if settlement.refused_whole else 0)
         return attrs.evolve(
             row,
             seq_lo=alike[0].stamped.entry.seq,
@@ -345,7 +355,8 @@ class Outbox:
             last_ms=now_ms,
             due_ms=due_ms,
             batch_max=settlement.batch_max if failed else 0,
-            alone_ms=(row.alone_ms or now_ms) if settlement.refused_alone else row.alone_ms if failed else 0,
+            refused_batch=refused_batch if failed else 0,
+            alone=row.alone + settlement.refused_alone if failed else 0,
             batch=0,
         )
 

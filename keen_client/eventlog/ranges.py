@@ -36,7 +36,8 @@ class Range:
     last_ms: int = 0
     due_ms: int = 0
     batch_max: int = 0
-    alone_ms: int = 0
+    refused_batch: int = 0
+    alone: int = 0
     batch: int = 0
     run: int = 0
 

@@ -27,7 +27,8 @@ CREATE TABLE ranges (
   last_ms    INTEGER NOT NULL DEFAULT 0,    -- end of the last attempt; its start while in flight
   due_ms     INTEGER NOT NULL DEFAULT 0,    -- not to be sent before
   batch_max  INTEGER NOT NULL DEFAULT 0,    -- send in batches of at most so many; 0: no bound
-  alone_ms   INTEGER NOT NULL DEFAULT 0,    -- when it was first refused with nothing else in the batch
+  refused_batch INTEGER NOT NULL DEFAULT 0, -- number of the last batch claimed when its own was first refused whole
+  alone      INTEGER NOT NULL DEFAULT 0,    -- how often it was refused with nothing else in the batch
   batch      INTEGER NOT NULL DEFAULT 0,    -- the batch in flight
   run        INTEGER NOT NULL DEFAULT 0,    -- the replay run of the last, or the intended, send
   PRIMARY KEY (origin, seq_lo)
