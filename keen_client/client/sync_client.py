@@ -1,0 +1,313 @@
+"""``KeenClient``: record now, on disk; send in the background; ask, verify and replay."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from keen_client._foundation.clock import ms_to_datetime
+from keen_client.client.log_view import LogView
+from keen_client.client.receipt import Receipt
+from keen_client.client.settings import read_settings
+from keen_client.client.wiring import Machinery, Seams
+from keen_client.delivery.config import DeliveryConfig, UnknownPolicy
+from keen_client.delivery.courier import FlushReport
+from keen_client.errors import ClientClosedError, InvalidEventError
+from keen_client.eventlog.config import Durability, LogConfig
+from keen_client.events.encoding import EncodedEvent, NaiveDatetimes, encode_event
+from keen_client.observability.hooks import Hook
+from keen_client.queries.analysis import Analysis
+from keen_client.queries.methods import AnalysisMethods
+from keen_client.replay.night import Night
+from keen_client.replay.plan import ReplayReport
+from keen_client.transport.httpx_transport import HttpClient
+from keen_client.verify.report import VerifyReport
+from keen_client.verify.windows import Moment
+
+_open_clients: Final[weakref.WeakSet[KeenClient]] = weakref.WeakSet()
+
+
+class KeenClient(AnalysisMethods[Any]):
+    """A client of one project, over one local log. Safe from any thread, and usable after a fork.
+
+    ``add_event`` returns when the event is on disk; it never waits on the
+    network. The queries and their parameters are those of the official client.
+
+    Args:
+        project_id: Else ``KEEN_PROJECT_ID``.
+        write_key: Else ``KEEN_WRITE_KEY``. Recording needs none; sending does.
+        read_key: Else ``KEEN_READ_KEY``. For queries and verification.
+        master_key: Else ``KEEN_MASTER_KEY``.
+        base_url: The part before ``/3.0``; else ``KEEN_BASE_URL``, else Keen's own.
+        log: The log's directory; else ``KEEN_LOG``, else
+            ``$XDG_STATE_HOME/keen-client/<project id>``.
+        durability: ``full``: a receipt survives power loss; ``normal``: it
+            survives kill -9, and power loss may take the last moments.
+        background: Send from a thread of this process, started with the first
+            event. Without, another process sends (``keen-client send --follow``).
+        get_timeout: Seconds that a query waits for its answer.
+        post_timeout: Seconds that a write waits for its answer.
+        http_client: An ``httpx.Client`` of your own; it is not closed here.
+        enabled: With False (or ``KEEN_DISABLED``) everything is validated, nothing recorded.
+        naive_datetimes: ``refuse`` times without zone, or read them as ``utc``.
+        unknown: What to do with events sent without an answer; see :class:`DeliveryConfig`.
+        hooks: Called with each signal; what they raise is counted and swallowed.
+        log_config: All settings of the log; its durability then wins.
+        delivery_config: All settings of delivery; its ``unknown`` then wins.
+        seams: Clock and chance, for simulations.
+
+    Raises:
+        InvalidEnvironmentError, ConfigurationError, EventLogError: nothing was recorded.
+    """
+
+    def __init__(
+        self,
+        project_id: str | None = None,
+        write_key: str | None = None,
+        read_key: str | None = None,
+        *,
+        master_key: str | None = None,
+        base_url: str | None = None,
+        log: str | Path | None = None,
+        durability: Durability = "full",
+        background: bool = True,
+        get_timeout: float | None = None,
+        post_timeout: float | None = None,
+        http_client: HttpClient | None = None,
+        enabled: bool = True,
+        naive_datetimes: NaiveDatetimes = "refuse",
+        unknown: UnknownPolicy = "auto",
+        hooks: Iterable[Hook] = (),
+        log_config: LogConfig | None = None,
+        delivery_config: DeliveryConfig | None = None,
+        seams: Seams | None = None,
+    ) -> None:
+        self._settings = read_settings(
+            {
+                "project_id": project_id,
+                "write_key": write_key,
+                "read_key": read_key,
+                "master_key": master_key,
+                "base_url": base_url,
+                "log": log,
+                "disabled": None if enabled else "1",
+            }
+        )
+        self._naive: NaiveDatetimes = naive_datetimes
+        self._seams = seams or Seams()
+        self._closed = False
+        self._machinery: Machinery | None = None
+        if not self._settings.is_disabled:
+            self._machinery = Machinery(
+                self._settings,
+                log_config=log_config or LogConfig(durability=durability),
+                delivery_config=delivery_config or DeliveryConfig(unknown=unknown),
+                background=background,
+                hooks=hooks,
+                http_client=http_client,
+                get_timeout=get_timeout,
+                post_timeout=post_timeout,
+                seams=self._seams,
+            )
+            _open_clients.add(self)
+
+    # ---- recording ----------------------------------------------------------------------
+
+    def add_event(
+        self,
+        event_collection: str,
+        event_body: Mapping[str, Any],
+        timestamp: datetime | str | None = None,
+    ) -> Receipt:
+        """Record one event; when this returns it is in the log at the chosen durability.
+
+        *timestamp* becomes ``keen.timestamp``, truncated to milliseconds; the
+        time of recording when neither it nor the event gives one.
+
+        Raises:
+            InvalidEventError: Keen would refuse it. Nothing was recorded.
+            EventLogError: the disk, or another process. Nothing was recorded
+                (:class:`RecordOutcomeUnknownError`: it may have been).
+            ClientClosedError: after :meth:`close`. Nothing was recorded.
+        """
+        self._mind_closed()
+        event = encode_event(event_collection, event_body, timestamp, naive_datetimes=self._naive)
+        if self._machinery is None:
+            return self._paper_receipt(event)
+        recorded = self._machinery.log.record(event)
+        self._machinery.courier.notify()
+        return Receipt(str(recorded.id), event.collection, ms_to_datetime(recorded.timestamp_ms))
+
+    def add_events(self, events: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Receipt]]:
+        """Record ``{collection: [event, ...]}``: all of them or none, in one transaction.
+
+        Raises:
+            InvalidEventError: with ``collection`` and ``index`` of the first that
+                Keen would refuse. Nothing was recorded.
+            BatchTooLargeError: over 100,000 events or 256 MB. Nothing was recorded.
+            EventLogError, ClientClosedError: as for :meth:`add_event`.
+        """
+        self._mind_closed()
+        encoded = self._encode_all(events)
+        if self._machinery is None:
+            receipts = [self._paper_receipt(event) for event in encoded]
+        else:
+            recorded = self._machinery.log.record_all(encoded)
+            self._machinery.courier.notify()
+            receipts = [
+                Receipt(str(r.id), e.collection, ms_to_datetime(r.timestamp_ms))
+                for e, r in zip(encoded, recorded, strict=True)
+            ]
+        result: dict[str, list[Receipt]] = {collection: [] for collection in events}
+        for receipt in receipts:
+            result[receipt.collection].append(receipt)
+        return result
+
+    def _encode_all(self, events: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[EncodedEvent]:
+        encoded: list[EncodedEvent] = []
+        for collection, bodies in events.items():
+            for index, body in enumerate(bodies):
+                try:
+                    encoded.append(encode_event(collection, body, naive_datetimes=self._naive))
+                except InvalidEventError as error:
+                    error.collection, error.index = collection, index
+                    error.message = f"{collection}[{index}]: {error.message}"
+                    error.args = (error.message, error.hint)
+                    raise
+        return encoded
+
+    def _paper_receipt(self, event: EncodedEvent) -> Receipt:
+        now_ms = self._seams.clock.wall_ms()
+        timestamp_ms = now_ms if event.timestamp_ms is None else event.timestamp_ms
+        return Receipt(None, event.collection, ms_to_datetime(timestamp_ms))
+
+    # ---- delivery -----------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> FlushReport:
+        """Send what lies in the log now and report; at most *timeout* seconds.
+
+        Without a limit it ends when nothing is left that can be sent, or when
+        five attempts in a row brought nothing. What is left stays in the log.
+        """
+        self._mind_closed()
+        if self._machinery is None:
+            return FlushReport(0, 0, 0, 0)
+        return self._machinery.courier.flush(timeout)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Send for at most *timeout* seconds (2 by default), then stop. What is left stays in the log. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        _open_clients.discard(self)
+        if self._machinery is not None:
+            limit = self._machinery.sender.config.close_seconds if timeout is None else timeout
+            self._machinery.close(limit)
+
+    # ---- asking -------------------------------------------------------------------------
+
+    def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
+        """Run one analysis and return its ``result``; see the named methods.
+
+        Raises:
+            ApiError: the query did not succeed; nothing was changed.
+            InvalidEnvironmentError: there is no read key.
+        """
+        return self._need().api.query(analysis, all_keys=all_keys)
+
+    # ---- proof --------------------------------------------------------------------------
+
+    def verify(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        collections: Sequence[str] | None = None,
+        window: str = "1h",
+        preset: str = "standard",
+        settle: str | None = None,
+    ) -> VerifyReport:
+        """Compare the server with the log, window by window. Sends nothing to the server.
+
+        *start* and *end* (aware datetimes or RFC 3339 text) lie on boundaries of
+        *window*. Observations are kept in the log's ``state.db``.
+        """
+        return self._night(preset, settle).verify(start, end, collections=collections, window=window)
+
+    def replay(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        collections: Sequence[str] | None = None,
+        window: str = "1h",
+        preset: str = "standard",
+        settle: str | None = None,
+        yes: bool = False,
+        max_replay: int | None = None,
+    ) -> ReplayReport:
+        """Resend exactly what verification has proven missing; a dry run unless *yes*.
+
+        Raises:
+            NightlyLockedError: another nightly or replay job is at work on this log.
+        """
+        return self._night(preset, settle).replay(
+            start, end, collections=collections, window=window, yes=yes, max_replay=max_replay
+        )
+
+    def _night(self, preset: str, settle: str | None) -> Night:
+        machinery = self._need()
+        return Night(
+            log=machinery.log,
+            api=machinery.api,
+            sender=machinery.sender,
+            clock=machinery.clock,
+            preset=preset,
+            settle=settle,
+        )
+
+    @property
+    def log(self) -> LogView:
+        """Read access to the local log."""
+        return LogView(self._need().log)
+
+    # ---- life ---------------------------------------------------------------------------
+
+    def _need(self) -> Machinery:
+        self._mind_closed()
+        if self._machinery is None:
+            raise ClientClosedError(
+                "this client is switched off (enabled=False or KEEN_DISABLED): it has no log and asks nothing",
+                "switch it on to query, verify or replay",
+            )
+        return self._machinery
+
+    def _mind_closed(self) -> None:
+        if self._closed:
+            raise ClientClosedError(
+                "the client is closed; nothing was recorded or sent, and what was recorded before is in the log",
+                "make a new client",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"KeenClient(project_id={self._settings.project_id!r}, log={str(self._settings.log)!r})"
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """Give the last events their bounded chance; what does not make it is in the log."""
+    for client in list(_open_clients):
+        client.close()
