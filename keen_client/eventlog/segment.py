@@ -235,9 +235,9 @@ class SegmentReader(_OpenSegment):
         for seq, collection, ts, recorded, body, keen in rows:
             yield Entry(origin, seq, collection, ts, recorded, body, keen)
 
-    def sync_wal(self) -> None:
-        """Return only when what this connection can see would survive a power loss."""
-        sync_file(Path(f"{self.path}-wal"))
+    def sync_wal(self) -> bool:
+        """Return only when what this connection can see would survive a power loss; False when no WAL is left."""
+        return sync_file(Path(f"{self.path}-wal"))
 
 
 class SegmentWriter(_OpenSegment):

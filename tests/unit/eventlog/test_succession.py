@@ -161,9 +161,8 @@ def test_process_notices_a_file_replaced_under_it(
     desk = make_desk()
     desk.record()
     (name,) = list_segments(directory.segments)
-    shutil.copy2(name.path_in(directory.segments), tmp_path / "copy").replace(
-        name.path_in(directory.segments)
-    )
+    copy = Path(shutil.copy2(name.path_in(directory.segments), tmp_path / "copy"))
+    copy.replace(name.path_in(directory.segments))
     assert desk.record()[:10] != name.origin
 
 
