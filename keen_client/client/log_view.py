@@ -59,7 +59,9 @@ class LogView:
         end_ms = None if end is None else datetime_to_ms(end)
         return (_event_of(entry) for entry in self._log.entries(collection, start_ms, end_ms))
 
-    def totals(self, collection: str, start: datetime, end: datetime, window_ms: int = MS_PER_HOUR) -> list[WindowTotal]:
+    def totals(
+        self, collection: str, start: datetime, end: datetime, window_ms: int = MS_PER_HOUR
+    ) -> list[WindowTotal]:
         """What is expected at the server by window; *start* and *end* lie on window boundaries (UTC)."""
         check_collection_name(collection)
         windows = self._log.expectation.windows(

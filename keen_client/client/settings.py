@@ -153,7 +153,8 @@ def _read_file(config_file: Path | None) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(
-            f"the configuration {path} cannot be read ({error.strerror}); nothing was sent", "correct --config"
+            f"the configuration {path} cannot be read ({error.strerror}); nothing was sent",
+            "correct --config",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(

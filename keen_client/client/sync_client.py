@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from keen_client._foundation.clock import ms_to_datetime
+from keen_client.api.project import Project
 from keen_client.client.log_view import LogView
 from keen_client.client.receipt import Receipt
 from keen_client.client.settings import read_settings
@@ -19,6 +20,7 @@ from keen_client.delivery.config import DeliveryConfig, UnknownPolicy
 from keen_client.delivery.courier import FlushReport
 from keen_client.errors import ClientClosedError, InvalidEventError
 from keen_client.eventlog.config import Durability, LogConfig
+from keen_client.eventlog.log import EventLog
 from keen_client.events.encoding import EncodedEvent, NaiveDatetimes, encode_event
 from keen_client.observability.hooks import Hook
 from keen_client.queries.analysis import Analysis
@@ -26,8 +28,8 @@ from keen_client.queries.methods import AnalysisMethods
 from keen_client.replay.night import Night
 from keen_client.replay.plan import ReplayReport
 from keen_client.transport.httpx_transport import HttpClient
+from keen_client.verify.moments import Moment
 from keen_client.verify.report import VerifyReport
-from keen_client.verify.windows import Moment
 
 _open_clients: Final[weakref.WeakSet[KeenClient]] = weakref.WeakSet()
 
@@ -135,10 +137,9 @@ class KeenClient(AnalysisMethods[Any]):
                 (:class:`RecordOutcomeUnknownError`: it may have been).
             ClientClosedError: after :meth:`close`. Nothing was recorded.
         """
-        self._mind_closed()
-        event = encode_event(event_collection, event_body, timestamp, naive_datetimes=self._naive)
+        event = self.encode(event_collection, event_body, timestamp)
         if self._machinery is None:
-            return self._paper_receipt(event)
+            return self.paper_receipt(event)
         recorded = self._machinery.log.record(event)
         self._machinery.courier.notify()
         return Receipt(str(recorded.id), event.collection, ms_to_datetime(recorded.timestamp_ms))
@@ -155,7 +156,7 @@ class KeenClient(AnalysisMethods[Any]):
         self._mind_closed()
         encoded = self._encode_all(events)
         if self._machinery is None:
-            receipts = [self._paper_receipt(event) for event in encoded]
+            receipts = [self.paper_receipt(event) for event in encoded]
         else:
             recorded = self._machinery.log.record_all(encoded)
             self._machinery.courier.notify()
@@ -181,7 +182,32 @@ class KeenClient(AnalysisMethods[Any]):
                     raise
         return encoded
 
-    def _paper_receipt(self, event: EncodedEvent) -> Receipt:
+    # ---- what the async twin is built from ----------------------------------------------
+
+    def encode(
+        self, event_collection: str, event_body: Mapping[str, Any], timestamp: datetime | str | None = None
+    ) -> EncodedEvent:
+        """Validate one event as :meth:`add_event` does, and record nothing."""
+        self._mind_closed()
+        return encode_event(event_collection, event_body, timestamp, naive_datetimes=self._naive)
+
+    @property
+    def event_log(self) -> EventLog | None:
+        """The log underneath; None where recording is switched off."""
+        return None if self._machinery is None else self._machinery.log
+
+    @property
+    def project(self) -> Project:
+        """The project and its keys."""
+        return self._settings.project
+
+    def notify(self) -> None:
+        """Tell the background sender that an event was recorded."""
+        if self._machinery is not None:
+            self._machinery.courier.notify()
+
+    def paper_receipt(self, event: EncodedEvent) -> Receipt:
+        """The receipt of an event that was validated and not recorded."""
         now_ms = self._seams.clock.wall_ms()
         timestamp_ms = now_ms if event.timestamp_ms is None else event.timestamp_ms
         return Receipt(None, event.collection, ms_to_datetime(timestamp_ms))
@@ -269,6 +295,7 @@ class KeenClient(AnalysisMethods[Any]):
             clock=machinery.clock,
             preset=preset,
             settle=settle,
+            hooks=machinery.hooks,
         )
 
     @property

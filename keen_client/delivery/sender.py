@@ -144,10 +144,14 @@ class Sender:
             self._pause = None
             self._failures = 0
 
+    def tokens_are_honoured(self) -> bool:
+        """Whether the server was seen to honour uniqueness tokens of late."""
+        return self._tokens_honoured()
+
     def resend_unknown_since_ms(self) -> int | None:
         """From which first attempt on unknown entries may be resent now."""
         return self._policy.resend_unknown_since_ms(
-            self._clock.wall_ms(), tokens_honoured=self._tokens_honoured()
+            self._clock.wall_ms(), tokens_honoured=self.tokens_are_honoured()
         )
 
     def step(self) -> Step:

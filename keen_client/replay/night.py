@@ -1,0 +1,319 @@
+"""The night: send, verify, replay what is proven missing, verify again.
+
+It may be killed at any moment and run again: what it knows lies in
+``state.db``, intents are journalled before anything leaves, and a second one
+finds ``nightly.lock`` and goes away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_HOUR, MS_PER_SECOND, Clock, ms_to_iso
+from keen_client.api.keen_api import KeenApi
+from keen_client.delivery.courier import Courier, FlushReport
+from keen_client.delivery.sender import Sender
+from keen_client.errors import NightlyLockedError, UsageError
+from keen_client.eventlog.entry import DeliveryState
+from keen_client.eventlog.log import EventLog
+from keen_client.eventlog.recovery import copy_state
+from keen_client.events.identity import EntryId
+from keen_client.observability.hooks import HookSet
+from keen_client.replay.plan import ReplayReport, breaker, intents_for
+from keen_client.replay.runs import Runs
+from keen_client.verify.moments import Moment, duration_ms, moment_ms, width_ms
+from keen_client.verify.presets import Preset, check_preset, is_loopback, preset
+from keen_client.verify.probe import Probe
+from keen_client.verify.report import VerifyReport
+from keen_client.verify.verifier import Verifier
+from keen_client.verify.windows import Scope
+
+SCHEMA: Final = 1
+
+#: A settle time up to this is waited out within the job; a longer one is for another night.
+WAIT_OUT_MAX_MS: Final = 60 * MS_PER_SECOND
+#: How long to wait for another process that holds the sender lock to send a run.
+OTHER_SENDER_SECONDS: Final = 300.0
+#: Ids that one confirming query asks for.
+_SENT_LEFT_BIT: Final = 32
+_DEAD_LETTERS_BIT: Final = 16
+
+Progress = Callable[[str, int, int], None]
+
+
+@attrs.frozen(kw_only=True)
+class NightReport:
+    """What a nightly job did."""
+
+    sent: FlushReport
+    before: VerifyReport
+    replay: ReplayReport
+    after: VerifyReport
+
+    def exit_status(self) -> int:
+        """The windows' bits after the night; 32 when events are left unsent, 16 for new dead letters."""
+        status = self.after.exit_status()
+        if not self.sent.is_drained:
+            status |= _SENT_LEFT_BIT
+        if self.sent.rejected:
+            status |= _DEAD_LETTERS_BIT
+        return status
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document of ``nightly --json``."""
+        return {
+            "schema": SCHEMA,
+            "send": send_document(self.sent),
+            "before": self.before.document(),
+            "replay": {k: v for k, v in self.replay.document().items() if k not in ("schema", "verify")},
+            "after": self.after.document(),
+            "exit": self.exit_status(),
+        }
+
+
+def send_document(report: FlushReport) -> dict[str, Any]:
+    """The JSON document of ``send --json``."""
+    return {"schema": SCHEMA, **attrs.asdict(report), "reason": report.reason or None}
+
+
+class Night:
+    """Verifies and replays on one log. One job at a time holds ``nightly.lock``; not thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        api: KeenApi,
+        sender: Sender,
+        clock: Clock,
+        preset: str = "standard",
+        settle: str | None = None,
+        allow_immediate: bool = False,
+        hooks: HookSet | None = None,
+        on_progress: Progress | None = None,
+    ) -> None:
+        """Choose how patient to be; *settle* is a duration such as ``24h``.
+
+        Raises:
+            UsageError: no such preset, or ``immediate`` for a far server. Nothing was asked.
+        """
+        self._log = log
+        self._api = api
+        self._sender = sender
+        self._clock = clock
+        self._preset = _chosen(preset, settle)
+        self._base_url = log.binding.base_url
+        check_preset(self._preset, self._base_url, allow_immediate=allow_immediate)
+        self._progress: Progress = on_progress or (lambda _what, _done, _total: None)
+        self._runs = Runs(log.state, clock)
+        self._courier = Courier(sender, clock, hooks or HookSet(), background=False)
+        self._probe = Probe(log.state, api, clock)
+        self._verifier = Verifier(log, api, clock, self._preset, on_progress=self._tell_windows)
+
+    # ---- the three jobs -----------------------------------------------------------------
+
+    def verify(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        collections: Sequence[str] | None = None,
+        window: str = "1h",
+    ) -> VerifyReport:
+        """Compare the server with the log. Sends nothing to the server."""
+        return self._verifier.verify(_scope(start, end, collections, window))
+
+    def replay(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        collections: Sequence[str] | None = None,
+        window: str = "1h",
+        yes: bool = False,
+        max_replay: int | None = None,
+    ) -> ReplayReport:
+        """Verify, then resend what is proven missing; without *yes* only say what would be resent.
+
+        Raises:
+            NightlyLockedError: another nightly or replay job is at work; nothing was done.
+        """
+        scope = _scope(start, end, collections, window)
+        with self._alone():
+            report = self._verifier.verify(scope)
+            return self._resend(report, scope, yes=yes, max_replay=max_replay)
+
+    def run(
+        self,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        collections: Sequence[str] | None = None,
+        window: str = "1h",
+        max_replay: int | None = None,
+        send_timeout: float | None = None,
+    ) -> NightReport:
+        """The whole nightly job; without *start* and *end* on the windows that are due.
+
+        Raises:
+            NightlyLockedError: another nightly or replay job is at work; nothing was done.
+        """
+        if (start is None) != (end is None):
+            raise UsageError(
+                "a nightly job takes both start and end, or neither; nothing was done",
+                "leave both out to check the windows that are due",
+            )
+        with self._alone():
+            copy_state(self._log.directory, self._log.state)
+            self._tell("probe", 0, 1)
+            self._probe_tokens()
+            self._tell("send", 0, 1)
+            sent = self._courier.flush(send_timeout)
+            self._tell("send", 1, 1)
+            due_only = start is None or end is None
+            scope = (
+                self._due_scope(window, collections)
+                if start is None or end is None
+                else _scope(start, end, collections, window)
+            )
+            self._settle()
+            before = self._verifier.verify(scope, due_only=due_only)
+            replay = self._resend(before, scope, yes=True, max_replay=max_replay)
+            after = before
+            if replay.replayed or replay.unsettled or replay.found:
+                self._settle()
+                after = self._verifier.verify(scope, due_only=False)
+            self._log.state.note("last_nightly_ms", str(self._clock.wall_ms()))
+            return NightReport(sent=sent, before=before, replay=replay, after=after)
+
+    # ---- resending ----------------------------------------------------------------------
+
+    def _resend(
+        self, report: VerifyReport, scope: Scope, *, yes: bool, max_replay: int | None
+    ) -> ReplayReport:
+        wanted = report.eligible
+        planned = intents_for(wanted, self._runs.earlier(wanted), self._preset, self._clock.wall_ms())
+        plan = ReplayReport(is_dry_run=not yes, verification=report, planned=planned)
+        if not yes or not wanted:
+            return plan
+        stopped = self._must_stop(report, wanted, max_replay)
+        if stopped:
+            return attrs.evolve(plan, stopped=stopped)
+        self._tell("confirm", 0, len(wanted))
+        confirmation = self._verifier.confirm(wanted)
+        absent = set(confirmation.absent)
+        intents = [intent for intent in planned if intent.id in absent]
+        found = tuple(entry_id for entry_id in wanted if entry_id not in absent)
+        if not intents:
+            return attrs.evolve(plan, found=found)
+        entries = self._log.shelf.pick(intent.id for intent in intents)
+        intents = [intent for intent in intents if intent.id in entries]
+        run = self._runs.begin(intents, entries, self._preset.name, _scope_document(scope))
+        self._send_run(run, len(intents))
+        progress = self._runs.progress(run)
+        replayed = _in_state(progress, {DeliveryState.ACKNOWLEDGED})
+        unsettled = _in_state(
+            progress, set(DeliveryState) - {DeliveryState.ACKNOWLEDGED, DeliveryState.REJECTED}
+        )
+        self._runs.finish(run)
+        return attrs.evolve(plan, run=run, replayed=replayed, unsettled=unsettled, found=found)
+
+    def _must_stop(self, report: VerifyReport, wanted: Sequence[EntryId], max_replay: int | None) -> str:
+        if self._preset.name == "immediate" and not self._sender.tokens_are_honoured():
+            return "the preset immediate needs a server that honours uniqueness tokens, and none was seen to"
+        return breaker(report, wanted, max_replay)
+
+    def _send_run(self, run: int, total: int) -> None:
+        """Have the run sent: by this process, or by the one that holds the sender lock, bounded."""
+        deadline_ns = self._clock.monotonic_ns() + int(OTHER_SENDER_SECONDS * 1e9)
+        self._tell("replay", 0, total)
+        while self._runs.is_under_way(run) and self._clock.monotonic_ns() < deadline_ns:
+            if self._sender.holds_lock or self._sender.acquire():
+                self._courier.flush()
+                break
+            self._clock.sleep(0.2)
+        self._tell("replay", total, total)
+
+    # ---- the rest -----------------------------------------------------------------------
+
+    def _probe_tokens(self) -> None:
+        """Learn whether tokens are honoured, where that is not known of late.
+
+        A far server is asked again by the next night: its answer needs time to
+        become visible. A server on this machine is given the settle time.
+        """
+        if not self._probe.is_due():
+            return
+        self._probe.send()
+        if not is_loopback(self._base_url):
+            return
+        for _ in range(2 + int(self._preset.settle_ms > WAIT_OUT_MAX_MS)):
+            self._clock.sleep(max(0.2, min(self._preset.settle_ms, 5 * MS_PER_SECOND) / MS_PER_SECOND))
+            if self._probe.read() is not None:
+                return
+
+    def _settle(self) -> None:
+        """Wait out a short settle time; a long one is for another night."""
+        if 0 < self._preset.settle_ms <= WAIT_OUT_MAX_MS:
+            self._tell("settle", 0, 1)
+            self._clock.sleep(self._preset.settle_ms / MS_PER_SECOND + 0.05)
+            self._tell("settle", 1, 1)
+
+    def _due_scope(self, window: str, collections: Sequence[str] | None) -> Scope:
+        width = width_ms(window)
+        now_ms = self._clock.wall_ms()
+        with self._log.state.reading() as db:
+            row = db.execute("SELECT min(hour), max(hour) FROM totals").fetchone()
+        first_ms = (row[0] or now_ms // MS_PER_HOUR) * MS_PER_HOUR
+        last_ms = max(now_ms, ((row[1] or 0) + 1) * MS_PER_HOUR)
+        return Scope(
+            first_ms // width * width,
+            -(-last_ms // width) * width,
+            width,
+            None if collections is None else tuple(collections),
+        )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._log.directory.nightly_lock().held() as alone:
+            if not alone:
+                raise NightlyLockedError(
+                    "another nightly or replay job is at work on this log; nothing was done",
+                    "wait for it to end, or look with `keen-client status`",
+                )
+            yield
+
+    def _tell(self, what: str, done: int, total: int) -> None:
+        self._progress(what, done, total)
+
+    def _tell_windows(self, done: int, total: int) -> None:
+        self._progress("verify", done, total)
+
+
+def _chosen(name: str, settle: str | None) -> Preset:
+    return preset(name, None if settle is None else duration_ms(settle))
+
+
+def _scope(start: Moment, end: Moment, collections: Sequence[str] | None, window: str) -> Scope:
+    return Scope(
+        moment_ms(start),
+        moment_ms(end),
+        width_ms(window),
+        None if collections is None else tuple(collections),
+    )
+
+
+def _scope_document(scope: Scope) -> dict[str, object]:
+    return {
+        "start": ms_to_iso(scope.start_ms),
+        "end": ms_to_iso(scope.end_ms),
+        "collections": None if scope.collections is None else list(scope.collections),
+    }
+
+
+def _in_state(progress: dict[EntryId, DeliveryState], states: set[DeliveryState]) -> tuple[EntryId, ...]:
+    return tuple(sorted(entry_id for entry_id, state in progress.items() if state in states))
