@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -104,6 +103,10 @@ class Api:
             _logger.debug("internal error", exc_info=True)
             text = "An unexpected error happened. A write may or may not have been stored."
             response = _json({"message": text, "error_code": INTERNAL}, 500)
+        slow_ms = self.faults.faults.slow_ms
+        if slow_ms and not _raw_path(request).startswith("/_control/"):
+            self.faults.count("slow")
+            await anyio.sleep(slow_ms / MS_PER_SECOND)
         for name, value in _CORS.items():
             response.headers[name] = value
         response.headers["date"] = formatdate(self.clock.wall_ms() / MS_PER_SECOND, usegmt=True)
@@ -118,11 +121,7 @@ class Api:
         struck = self._struck_before()
         if struck is not None:
             return struck
-        response = await self._route(request, path)
-        if self.faults.faults.slow_ms:
-            self.faults.count("slow")
-            await anyio.sleep(self.faults.faults.slow_ms / MS_PER_SECOND)
-        return response
+        return await self._route(request, path)
 
     def _struck_before(self) -> Response | None:
         """The replies of a broken proxy or server: the request is not looked at."""

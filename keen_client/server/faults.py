@@ -202,7 +202,7 @@ def _parse_value(name: str, value: Any) -> Chance | Spread | Window | int:
             window = Window(parse_moment(start), parse_moment(end))
             if window.end_ms <= window.start_ms:
                 message = "the window ends before it starts"
-                raise ValueError(message)  # noqa: TRY301 - re-raised below with the fault's name
+                raise ValueError(message)
             return window
         if name == "slow":
             return parse_duration(str(value))

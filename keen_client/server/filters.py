@@ -103,9 +103,8 @@ def _check_value(item: Filter) -> None:
         problem = "needs a list"
     elif operator in _COMPARISONS and (isinstance(value, bool) or not isinstance(value, (str, int, float))):
         problem = "needs a number or a string"
-    elif operator == "regex":
-        if not isinstance(value, str):
-            problem = "needs a string"
+    elif operator == "regex" and not isinstance(value, str):
+        problem = "needs a string"
     if not problem and item.is_instant and isinstance(value, str):
         try:
             parse_moment(value)
@@ -191,13 +190,13 @@ def _scalar_equals(column: Column, value: Any, bind: Parameters) -> str:
     if not _is_number(value):
         return f"{column.text} = {bind.bind(_json(value), 'VARCHAR')}"
     number = f"{column.number} = {bind.bind(float(value), 'DOUBLE')}"
-    if abs(value) <= EXACT:
+    if abs(value) < EXACT:
         return number
     return f"({number} AND coalesce({column.text}, '') IN ('', {bind.bind(_json(value), 'VARCHAR')}))"
 
 
 def _has_element(column: Column, value: Any, bind: Parameters) -> str:
-    if not _is_number(value):
+    if not _is_number(value) or abs(value) >= EXACT:
         return f"list_contains({_elements(column)}, {bind.bind(_json(value), 'VARCHAR')})"
     return f"list_contains({_numeric_elements(column)}, {bind.bind(float(value), 'DOUBLE')})"
 
@@ -218,8 +217,8 @@ def _equals(column: Column, value: Any, bind: Parameters) -> str:
 
 def _is_in(column: Column, values: Sequence[Any], bind: Parameters) -> str:
     texts = [_json(value) for value in values if value is not None and not _is_number(value)]
-    numbers = [float(value) for value in values if _is_number(value) and abs(value) <= EXACT]
-    large = [value for value in values if _is_number(value) and abs(value) > EXACT]
+    numbers = [float(value) for value in values if _is_number(value) and abs(value) < EXACT]
+    large = [value for value in values if _is_number(value) and abs(value) >= EXACT]
     parts = []
     if texts:
         bound = bind.bind(texts, "VARCHAR[]")
@@ -229,7 +228,7 @@ def _is_in(column: Column, values: Sequence[Any], bind: Parameters) -> str:
         bound = bind.bind(numbers, "DOUBLE[]")
         parts.append(f"{column.number} IN (SELECT unnest({bound}))")
         parts.append(f"list_has_any({_numeric_elements(column)}, {bound})")
-    parts.extend(_scalar_equals(column, value, bind) for value in large)
+    parts.extend(_equals(column, value, bind) for value in large)
     if None in values:
         parts.append(_scalar_equals(column, None, bind))
     return f"({' OR '.join(f'coalesce({part}, FALSE)' for part in parts)})" if parts else "FALSE"

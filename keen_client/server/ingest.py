@@ -7,12 +7,13 @@ Pure functions: an event comes in as parsed JSON, and goes out normalised (its
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
-import attrs
+import orjson
 
 from keen_client._foundation.clock import ms_to_iso
-from keen_client.server.moment import is_canonical, parse_moment
+from keen_client.server.moment import is_canonical, parse_canonical, parse_moment
 from keen_client.server.refusal import (
     INVALID_COLLECTION,
     INVALID_EVENT,
@@ -38,10 +39,10 @@ _KEEN_MEMBERS: Final = frozenset({"timestamp", "uniqueness_token", "location", "
 # the check. Bounded, because senders choose the names.
 _GOOD_NAMES: set[str] = set()
 _MAX_GOOD_NAMES: Final = 4_096
+_MAX_RECURSION: Final = 50
 
 
-@attrs.frozen
-class Admitted:
+class Admitted(NamedTuple):
     """A normalised event. ``timestamp_ms`` is its time, ``token`` its uniqueness token, if it has one."""
 
     timestamp_ms: int
@@ -77,10 +78,9 @@ def admit(event: object, *, created_ms: int, created_iso: str, keen_id: str) -> 
         given = {}
     if not isinstance(given, dict):
         raise bad_request(KEEN_NOT_AN_OBJECT, "The property 'keen' must be an object.")
-    _check_object(event)
-    unknown = given.keys() - _KEEN_MEMBERS
-    if unknown:
-        name = min(unknown)[:80]
+    _check_names(event, 1)
+    if not _KEEN_MEMBERS.issuperset(given):
+        name = min(given.keys() - _KEEN_MEMBERS)[:80]
         raise bad_request(
             INVALID_KEEN, f"The keen namespace has no such property. You specified: 'keen.{name}'."
         )
@@ -116,45 +116,86 @@ def reidentified(event: dict[str, Any], keen_id: str) -> dict[str, Any]:
     return {**event, "keen": {**event["keen"], "id": keen_id}}
 
 
+def encode(event: dict[str, Any]) -> str:
+    """The compact JSON of an admitted *event*, with the limits checked that only few events come near.
+
+    The encoder itself tells an event with a large integer, and a short text
+    holds no long string; so most events are spared the walk over their values.
+    """
+    try:
+        text = orjson.dumps(event, option=orjson.OPT_STRICT_INTEGER).decode()
+        if len(text) < MAX_STRING:
+            return text
+    except orjson.JSONEncodeError:
+        text = ""
+    _check_values(event)
+    return text or orjson.dumps(event).decode()
+
+
+def _check_values(event: Mapping[str, Any]) -> None:
+    waiting: list[Any] = [event]
+    while waiting:
+        node = waiting.pop()
+        for value in node.values() if isinstance(node, dict) else node:
+            if isinstance(value, str):
+                if len(value) >= MAX_STRING:
+                    text = f"A string must be shorter than {MAX_STRING} characters."
+                    raise bad_request(INVALID_PROPERTY_VALUE, text)
+            elif isinstance(value, int):
+                if not MIN_INTEGER <= value <= MAX_INTEGER:
+                    raise bad_request(INVALID_PROPERTY_VALUE, "An integer must fit into 64 bits.")
+            elif isinstance(value, (dict, list)):
+                waiting.append(value)
+
+
 def _timestamp(given: object, created_ms: int, created_iso: str) -> tuple[int, str]:
     if given is None:
         return created_ms, created_iso
     if not isinstance(given, str):
         raise bad_request(INVALID_PROPERTY_VALUE, "keen.timestamp must be an ISO 8601 string.")
     try:
+        if is_canonical(given):
+            return parse_canonical(given), given
         moment = parse_moment(given)
-        return moment, (given if is_canonical(given) else ms_to_iso(moment))
+        return moment, ms_to_iso(moment)
     except (ValueError, OverflowError):
         text = f"keen.timestamp must be an ISO 8601 time. You specified: '{given[:64]}'."
         raise bad_request(INVALID_PROPERTY_VALUE, text) from None
 
 
-def _check_object(event: dict[str, Any]) -> None:
-    """Walk *event* without recursion, so that depth is a rule and not a stack overflow."""
-    pending: list[tuple[Any, int]] = [(event, 1)]
-    while pending:
-        node, depth = pending.pop()
-        if depth > MAX_DEPTH:
-            raise bad_request(INVALID_PROPERTY_VALUE, f"An event may be nested at most {MAX_DEPTH} deep.")
-        if isinstance(node, dict):
-            if not _GOOD_NAMES.issuperset(node):
+def _check_names(node: dict[str, Any], depth: int) -> None:
+    """Check the names of *node* and below. The common, shallow shapes by recursion: it is twice as fast."""
+    if not _GOOD_NAMES.issuperset(node):
+        for name in node:
+            _check_property_name(name)
+    for value in node.values():
+        kind = type(value)
+        if kind is dict:
+            if depth < _MAX_RECURSION:
+                _check_names(value, depth + 1)
+            else:
+                _check_deep([value], depth + 1)
+        elif kind is list:
+            below = [item for item in value if type(item) is dict or type(item) is list]
+            if below:
+                _check_deep(below, depth + 2)
+
+
+def _check_deep(level: list[Any], depth: int) -> None:
+    """The same, level by level, so that depth is a rule and not a stack overflow."""
+    for _ in range(depth, MAX_DEPTH + 1):
+        below: list[Any] = []
+        for node in level:
+            if type(node) is dict:
                 for name in node:
                     _check_property_name(name)
-            members = node.values()
-        else:
-            members = node
-        for value in members:
-            kind = type(value)
-            if kind is str:
-                if len(value) >= MAX_STRING:
-                    raise bad_request(
-                        INVALID_PROPERTY_VALUE, f"A string must be shorter than {MAX_STRING} characters."
-                    )
-            elif kind is int:
-                if not MIN_INTEGER <= value <= MAX_INTEGER:
-                    raise bad_request(INVALID_PROPERTY_VALUE, "An integer must fit into 64 bits.")
-            elif kind is dict or kind is list:
-                pending.append((value, depth + 1))
+                below += [value for value in node.values() if type(value) is dict or type(value) is list]
+            else:
+                below += [value for value in node if type(value) is dict or type(value) is list]
+        if not below:
+            return
+        level = below
+    raise bad_request(INVALID_PROPERTY_VALUE, f"An event may be nested at most {MAX_DEPTH} deep.")
 
 
 def _check_property_name(name: str) -> None:

@@ -15,11 +15,12 @@ from keen_client.server.ingest import (
     Admitted,
     admit,
     check_collection_name,
+    encode,
     nulled,
     reidentified,
     retimed,
 )
-from keen_client.server.misbehaviour import FaultEngine
+from keen_client.server.misbehaviour import SPARED, FaultEngine
 from keen_client.server.refusal import (
     DUPLICATE_EVENT,
     INVALID_BATCH,
@@ -85,7 +86,8 @@ class _Writing:
         self._now_ms = now_ms
         self._now_iso = ms_to_iso(now_ms)
         self._id_prefix = f"{now_ms // 1000 & 0xFFFFFFFF:08x}{run}"
-        self._token_mode = faults.faults.tokens
+        self._repeats = faults.faults.tokens
+        self._may_strike = bool(faults.faults.active)
         self._entries: list[Entry] = []
         self._registered: list[tuple[str, str]] = []
 
@@ -123,14 +125,17 @@ class _Writing:
             raise
 
     def _keep(self, collection: str, admitted: Admitted, seq: int) -> None:
-        token = admitted.token if self._token_mode != "off" else None
+        token = admitted.token if self._repeats != "off" else None
         if token is not None and self._store.tokens.holds(collection, token, self._now_ms):
-            if self._token_mode == "visible":
+            if self._repeats == "visible":
                 raise bad_request(
                     DUPLICATE_EVENT, "An event with this uniqueness_token was already received."
                 )
             return
-        fate = self._faults.fate(collection, admitted.token, admitted.timestamp_ms)
+        body = encode(admitted.event)
+        fate = SPARED
+        if self._may_strike:
+            fate = self._faults.fate(collection, admitted.token, admitted.timestamp_ms)
         if fate.rejected:
             raise bad_request(INVALID_PROPERTY_VALUE, "The event was refused (fault 'reject').")
         if fate.forgotten or (fate.lost and not fate.token_kept):
@@ -141,6 +146,9 @@ class _Writing:
         if fate.lost:
             if token is not None:
                 self._entries.append(Entry(seq, collection, None, self._now_ms, 0, token, None))
+            return
+        if fate is SPARED:
+            self._entries.append(Entry(seq, collection, admitted.timestamp_ms, self._now_ms, 0, token, body))
             return
         event, timestamp_ms = admitted.event, admitted.timestamp_ms
         if fate.properties_nulled:

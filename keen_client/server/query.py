@@ -37,7 +37,7 @@ MAX_ANALYSES: Final = 100
 # In a query string these are JSON where they parse as JSON, else plain text.
 _STRUCTURED: Final = frozenset(
     {"filters", "timeframe", "group_by", "analyses", "property_names", "order_by", "timezone", "interval"}
-    | {"limit", "latest", "percentile", "include_metadata", "target_property"}
+    | {"target_property"}
 )
 
 
@@ -96,9 +96,12 @@ def decode_parameters(pairs: Mapping[str, str]) -> dict[str, Any]:
         decoded[name] = text
         if name in _STRUCTURED:
             try:
-                decoded[name] = orjson.loads(text)
+                value = orjson.loads(text)
             except orjson.JSONDecodeError:
                 continue
+            # A bare number or true may as well be a name; where a number is asked for, its text will do.
+            if isinstance(value, (str, list, dict)):
+                decoded[name] = value
     return decoded
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from types import FrameType, TracebackType
+from typing import Any, Final, Self, TypeVar
 
 import attrs
 import orjson
@@ -28,22 +29,23 @@ from keen_client.server.store import Store
 
 STOP_SECONDS: Final = 5.0
 PROJECT_FILE: Final = "project.json"
+_Part = TypeVar("_Part")
 
 
 class CuttingProtocol(H11Protocol):
     """HTTP/1.1 that lets the application drop a connection without an answer."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Offer the cut to the application, through the scope's extensions."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        inner: ASGIApp = self.app  # type: ignore[assignment]
+        inner: ASGIApp = self.app
         abort = transport.abort  # type: ignore[attr-defined]
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             extensions = {**scope.get("extensions", {}), CUT_EXTENSION: abort}
             await inner({**scope, "extensions": extensions}, receive, send)
 
-        self.app = app  # type: ignore[assignment]
+        self.app = app
 
 
 class _Uvicorn(uvicorn.Server):
@@ -109,8 +111,7 @@ class LocalServer:
         while not ready.wait(0.05):
             if not self._thread.is_alive():
                 self.stop()
-                message = "the local server did not start"
-                raise RuntimeError(message)
+                raise RuntimeError("the local server did not start; nothing was stored")
         return self
 
     def stop(self) -> None:
@@ -126,14 +127,23 @@ class LocalServer:
         self._close()
 
     def serve_forever(self, ready: Callable[[LocalServer], None]) -> None:
-        """Serve in this thread until SIGINT or SIGTERM; *ready* is called once it answers."""
+        """Serve in this (the main) thread until SIGINT or SIGTERM; *ready* is called once it answers."""
         warn_when_exposed(self._host)
         self._bind()
         self._open_store()
+        self._server = server = self._make_server(lambda: ready(self))
+
+        def leave(_number: int, _frame: FrameType | None) -> None:
+            server.should_exit = True
+
+        # uvicorn would raise the signal again once it has stopped, and so kill the process before
+        # the store is closed.
+        before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._server = self._make_server(lambda: ready(self))
-            self._server.run(sockets=[self._bound])
+            self._run()
         finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
             self._close()
 
     def __enter__(self) -> Self:
@@ -155,8 +165,7 @@ class LocalServer:
     @property
     def project(self) -> Project:
         """The project that is served."""
-        assert self._project is not None, "the server was not started"
-        return self._project
+        return _started(self._project)
 
     @property
     def project_id(self) -> str:
@@ -181,8 +190,7 @@ class LocalServer:
     @property
     def store(self) -> Store:
         """The store, for tests that look behind the API."""
-        assert self._store is not None, "the server was not started"
-        return self._store
+        return _started(self._store)
 
     def ready_document(self) -> dict[str, Any]:
         """What ``serve --json`` prints once the server answers."""
@@ -196,12 +204,12 @@ class LocalServer:
 
     @property
     def _bound(self) -> socket.socket:
-        assert self._socket is not None, "the server was not started"
-        return self._socket
+        return _started(self._socket)
 
     def _bind(self) -> None:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio turns Nagle off (and so 40 ms a reply) only where the protocol is named.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((self._host, self._port))
@@ -239,9 +247,8 @@ class LocalServer:
         return _Uvicorn(config, ready)
 
     def _run(self) -> None:
-        assert self._server is not None
         with asyncio.Runner() as runner:
-            runner.run(self._server._serve([self._bound]))  # noqa: SLF001 - serve() would take the signals
+            runner.run(_started(self._server)._serve([self._bound]))  # noqa: SLF001 - serve() would take the signals
 
     def _close(self) -> None:
         if self._socket is not None:
@@ -277,6 +284,12 @@ def warn_when_exposed(host: str) -> None:
             f"warning: {host} is not a loopback address; keys and events travel unencrypted, and"
             " whoever has the master key can make this server lose events\n"
         )
+
+
+def _started(part: _Part | None) -> _Part:
+    if part is None:
+        raise RuntimeError("the local server was not started: use it in a with statement, or call start()")
+    return part
 
 
 def _project_of(directory: Path | None) -> Project:

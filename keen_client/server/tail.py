@@ -57,7 +57,9 @@ class Tail:
                 if not line.endswith(b"\n"):
                     break
                 head, _, body = line[:-1].partition(b"\t")
-                yield Entry(*orjson.loads(head), body.decode() or None)
+                seq, collection, timestamp_ms, created_ms, visible_ms, token = orjson.loads(head)
+                text = body.decode() or None
+                yield Entry(seq, collection, timestamp_ms, created_ms, visible_ms, token, text)
                 good += len(line)
         os.ftruncate(self._descriptor, good)
         self._size = good

@@ -35,14 +35,13 @@ class TokenRegister:
 
     def register(self, collection: str, token: str, now_ms: int) -> None:
         """Remember *token* from *now_ms* on, and let go of what is older than 31 days."""
-        tokens = self._seen.setdefault(collection, {})
-        tokens.pop(token, None)
+        tokens = self._seen.get(collection)
+        if tokens is None:
+            tokens = self._seen[collection] = {}
+        elif now_ms - next(iter(tokens.values()), now_ms) >= TOKEN_MEMORY_MS:
+            for old in [held for held, at_ms in tokens.items() if now_ms - at_ms >= TOKEN_MEMORY_MS]:
+                del tokens[old]
         tokens[token] = now_ms
-        while tokens:
-            oldest = next(iter(tokens))
-            if now_ms - tokens[oldest] < TOKEN_MEMORY_MS:
-                break
-            del tokens[oldest]
 
     def unregister(self, collection: str, token: str) -> None:
         """Forget *token*, as if its event had never been seen."""
