@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,14 @@ LOG_FORMAT: Final = 1
 #: Bytes of ``recorders.lock``: one for making and rolling segments, then one for each origin.
 _DIRECTORY_BYTE: Final = 0
 _ORIGIN_BYTES_START: Final = 16
+
+
+@lru_cache(maxsize=1024)
+def _segment_byte(origin: str) -> int:
+    number = 0
+    for character in origin:
+        number = number * len(ORIGIN_ALPHABET) + ORIGIN_ALPHABET.index(character)
+    return _ORIGIN_BYTES_START + number
 
 
 @attrs.frozen
@@ -94,10 +103,7 @@ class LogDirectory:
     @staticmethod
     def segment_byte(origin: str) -> int:
         """The recorders' lock of one segment: held for a commit, a checkpoint or a seal."""
-        number = 0
-        for character in origin:
-            number = number * len(ORIGIN_ALPHABET) + ORIGIN_ALPHABET.index(character)
-        return _ORIGIN_BYTES_START + number
+        return _segment_byte(origin)
 
     def exists(self) -> bool:
         """Whether a log was made here."""

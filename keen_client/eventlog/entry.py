@@ -7,7 +7,7 @@ from enum import StrEnum
 import attrs
 
 from keen_client.events import stamps
-from keen_client.events.identity import EntryId
+from keen_client.events.identity import EntryId, base36
 
 
 @attrs.frozen(slots=True)
@@ -29,7 +29,8 @@ class Entry:
 
     def digest(self) -> tuple[int, int]:
         """``(h, g)``: the stamps of this entry."""
-        return stamps.digest(str(self.id), self.collection, self.timestamp_ms, self.body, self.keen)
+        event_id = f"{self.origin}-{base36(self.seq)}"
+        return stamps.digest(event_id, self.collection, self.timestamp_ms, self.body, self.keen)
 
 
 class DeliveryState(StrEnum):

@@ -6,7 +6,8 @@ hash totals, and the sums of numeric properties that are audited.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -116,17 +117,28 @@ def stamp_entry(entry: Entry, audited: Collection[str]) -> Stamped:
 
 def fold_entries(entries: Iterable[Stamped]) -> dict[tuple[str, int], Cell]:
     """Totals of *entries* of one origin by (collection, hour)."""
-    cells: dict[tuple[str, int], Cell] = {}
+    members: dict[tuple[str, int], list[Stamped]] = {}
     for stamped in entries:
         entry = stamped.entry
-        key = (entry.collection, entry.timestamp_ms // MS_PER_HOUR)
-        cell = cells.get(key)
-        if cell is None:
-            cell = cells[key] = Cell(Sums(), entry.seq, entry.seq)
-        cell.sums.add(stamped)
-        cell.seq_hi = max(cell.seq_hi, entry.seq)
-        cell.seq_lo = min(cell.seq_lo, entry.seq)
-    return cells
+        members.setdefault((entry.collection, entry.timestamp_ms // MS_PER_HOUR), []).append(stamped)
+    return {key: _cell_of(batch) for key, batch in members.items()}
+
+
+def _cell_of(batch: Sequence[Stamped]) -> Cell:
+    """The totals of a batch, column by column: this runs for every event that is sent."""
+    sums = Sums(len(batch), sum(s.h for s in batch), sum(s.g for s in batch))
+    columns: dict[str, list[Number]] = {}
+    for stamped in batch:
+        for name, value in stamped.amounts.items():
+            columns.setdefault(name, []).append(value)
+    for name, column in columns.items():
+        whole = [value for value in column if isinstance(value, int)]
+        real = [value for value in column if isinstance(value, float)] if len(whole) < len(column) else []
+        sums.amounts[name] = Amount(
+            len(column), len(whole), sum(whole), math.fsum(real), float(sum(map(abs, column)))
+        )
+    seqs = [stamped.entry.seq for stamped in batch]
+    return Cell(sums, min(seqs), max(seqs))
 
 
 def numeric_properties(body: str) -> list[str]:

@@ -23,6 +23,10 @@ SEQ_MAX: Final = 2**21
 BLOCK_ENTRIES: Final = 24
 
 _BASE36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+#: Two digits at a time: ids are made for every event that is folded and sent.
+_PAIRS: Final = [high + low for high in _BASE36 for low in _BASE36]
+_PAIRS_COUNT: Final = len(_PAIRS)
+_SHORT: Final = [pair.lstrip("0") or "0" for pair in _PAIRS]
 _ID: Final = re.compile(rf"([{ORIGIN_ALPHABET}]{{{ORIGIN_CHARS}}})-([0-9a-z]{{1,5}})")
 _ORIGIN: Final = re.compile(rf"[{ORIGIN_ALPHABET}]{{{ORIGIN_CHARS}}}")
 
@@ -59,9 +63,10 @@ def is_origin(text: object) -> bool:
 
 def base36(number: int) -> str:
     """*number* in lower-case base 36 without leading zeros."""
+    if number < _PAIRS_COUNT:
+        return _SHORT[number]
     digits = ""
-    while True:
-        number, rest = divmod(number, 36)
-        digits = _BASE36[rest] + digits
-        if number == 0:
-            return digits
+    while number >= _PAIRS_COUNT:
+        number, rest = divmod(number, _PAIRS_COUNT)
+        digits = _PAIRS[rest] + digits
+    return _SHORT[number] + digits

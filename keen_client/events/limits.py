@@ -28,6 +28,10 @@ STAMP_SIZE_MAX_BYTES: Final = 400
 CALL_EVENTS_MAX: Final = 100_000
 CALL_SIZE_MAX_BYTES: Final = 256_000_000
 
+#: Names already found good; bounded, so that made-up names cannot grow it for ever.
+_GOOD_COLLECTIONS: Final[set[str]] = set()
+_GOOD_COLLECTIONS_MAX: Final = 1_000
+
 _ASCII_END: Final = 127
 _CONTROL_END: Final = 32
 
@@ -38,6 +42,8 @@ def check_collection_name(name: object) -> str:
     Raises:
         InvalidCollectionNameError: it does not; nothing was recorded.
     """
+    if isinstance(name, str) and name in _GOOD_COLLECTIONS:
+        return name
     if not isinstance(name, str):
         raise InvalidCollectionNameError(
             f"a collection name must be a string, not {type(name).__name__}; nothing was recorded",
@@ -49,6 +55,8 @@ def check_collection_name(name: object) -> str:
             f"collection name {name[:80]!r} {reason}; nothing was recorded",
             "use 1 to 64 printable ASCII characters, no '$', no '_' first, no '.' first or last",
         )
+    if len(_GOOD_COLLECTIONS) < _GOOD_COLLECTIONS_MAX:
+        _GOOD_COLLECTIONS.add(name)
     return name
 
 
