@@ -6,6 +6,7 @@ with the reason; the windows concerned are then *incomplete*, never a match.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NoReturn, Protocol
@@ -56,7 +57,7 @@ def real(value: object, what: str) -> int | float:
     """A finite number; never a text or a boolean."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         refuse(f"{what} is {_shown(value)}, not a number")
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         refuse(f"{what} is {value!r}, not a finite number")
     return value
 

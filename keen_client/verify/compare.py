@@ -75,7 +75,7 @@ def _raw_verdict(deltas: Mapping[str, Delta]) -> RawVerdict:
     return "differs" if deltas else "match"
 
 
-def amounts_agree(expected: Amount, shown: int | float) -> bool:
+def amounts_agree(expected: Amount, shown: float) -> bool:
     """Whether a sum at the server is the expected one.
 
     Integers whose absolute values add up to at most 2^53 are summed without

@@ -98,9 +98,7 @@ def choose_audit(collection: str, windows: Iterable[Window]) -> Audit:
             exact.append(name)
         else:
             rounded.append(name)
-    return Audit(
-        collection=collection, exact=tuple(exact), rounded=tuple(rounded), left_out=tuple(left_out)
-    )
+    return Audit(collection=collection, exact=tuple(exact), rounded=tuple(rounded), left_out=tuple(left_out))
 
 
 def level_zero_query(scope: Scope, collection: str, properties: Sequence[str]) -> Analysis:

@@ -104,15 +104,17 @@ class Audit:
         }
 
 
+def _by_start(windows: Iterable[WindowReport]) -> tuple[WindowReport, ...]:
+    return tuple(sorted(windows, key=lambda window: (window.start_ms, window.collection)))
+
+
 @attrs.frozen(kw_only=True)
 class VerifyReport:
     """The outcome of one verification. ``as_of_ms``: when it began; ``not_due``: windows not asked for."""
 
     as_of_ms: int
     preset: str
-    windows: tuple[WindowReport, ...] = attrs.field(
-        converter=lambda windows: tuple(sorted(windows, key=lambda w: (w.start_ms, w.collection)))
-    )
+    windows: tuple[WindowReport, ...] = attrs.field(converter=_by_start)
     not_due: int = 0
     cost: Cost = attrs.Factory(Cost)
     warnings: tuple[str, ...] = ()

@@ -1,0 +1,223 @@
+"""Evidence: what queries showed of single events. Presence is sticky, absence has to be shown again and again.
+
+Only what is out of the ordinary is stored. That an event was present follows
+from any read that accounted for its window while nothing was noted against
+it; the moment an event is first found absent, that is looked up and, where it
+had been seen, noted as presence: it *vanished*, and is never resent by itself.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from keen_client.eventlog.entry import DeliveryState, Entry
+from keen_client.eventlog.ranges import range_at
+from keen_client.eventlog.shelf import Shelf
+from keen_client.eventlog.state import State
+from keen_client.events.identity import EntryId
+from keen_client.verify.observations import Observations
+from keen_client.verify.presets import Preset
+
+
+class Kind(StrEnum):
+    """What a query showed.
+
+    For ``absent``, ``first_ms`` is the first absence ever, ``last_ms`` the last
+    that counted, and ``copies`` the number of the attempt that it followed.
+    """
+
+    ABSENT = "absent"
+    PRESENT = "present"
+    DUPLICATE = "duplicate"
+    CORRUPT = "corrupt"
+    SHIFTED = "shifted"
+    COLLISION = "collision"
+    DISPUTED = "disputed"
+
+
+#: Once shown, no ordinary replay resends the event: it, or something under its name, is or was there.
+STICKY: Final = frozenset({Kind.PRESENT, Kind.DUPLICATE, Kind.CORRUPT, Kind.SHIFTED, Kind.COLLISION})
+#: Delivery states in which an absent event may be resent: nobody is at work on it.
+_SENT: Final = frozenset({DeliveryState.ACKNOWLEDGED, DeliveryState.UNKNOWN})
+
+
+@attrs.frozen
+class Absence:
+    """What is known of an event that a read did not show.
+
+    ``reads``: absences that count, each far enough from the one before and all
+    later than its last send attempt. ``vanished``: it had been seen before.
+    ``is_at_rest``: it was sent, and nobody is at work on it. ``is_refused``: a
+    later attempt was refused for good.
+    """
+
+    reads: int
+    vanished: bool
+    is_at_rest: bool
+    is_refused: bool
+
+    def is_proven(self, preset: Preset) -> bool:
+        """Whether it has been absent as often as *preset* asks before anything is concluded."""
+        return self.reads >= preset.reads_before_replay and self.is_at_rest and not self.vanished
+
+    def is_eligible(self, preset: Preset) -> bool:
+        """Whether a replay may resend it."""
+        return self.is_proven(preset) and not self.is_refused
+
+
+class Evidence:
+    """Stores and weighs evidence. Thread-safe through its state."""
+
+    def __init__(self, state: State, observations: Observations) -> None:
+        self._state = state
+        self._observations = observations
+
+    def note(self, kind: Kind, copies: Mapping[EntryId, int], at_ms: int) -> None:
+        """Store that a read showed *kind* of these ids, with so many copies; absences in a row end by it."""
+        if not copies:
+            return
+        with self._state.transaction() as db:
+            for entry_id, count in copies.items():
+                _upsert(db, entry_id, kind, at_ms, count)
+                if kind in STICKY:
+                    _end_absence(db, entry_id)
+
+    def note_seen(self, ids: Collection[EntryId], at_ms: int) -> None:
+        """Of *ids*, which a read showed whole, note those that had been missed or doubted before."""
+        if not ids:
+            return
+        with self._state.transaction() as db:
+            doubted = {EntryId(*row) for row in db.execute("SELECT DISTINCT origin, seq FROM evidence")}
+            for entry_id in doubted.intersection(ids):
+                _upsert(db, entry_id, Kind.PRESENT, at_ms, 1)
+                _end_absence(db, entry_id)
+
+    def missed(self, shelf: Shelf) -> list[Entry]:
+        """The entries that the last reads did not show, as far as they can be read."""
+        with self._state.reading() as db:
+            rows = db.execute(
+                "SELECT origin, seq FROM evidence WHERE kind = ? AND reads > 0", (Kind.ABSENT,)
+            ).fetchall()
+        return list(shelf.pick(EntryId(*row) for row in rows).values())
+
+    def note_absent(self, entries: Iterable[Entry], at_ms: int, preset: Preset) -> dict[EntryId, Absence]:
+        """Count an absence of each of *entries*, where it may count; what is known of each then.
+
+        The caller vouches that *at_ms* is later than the settle time after the last attempt.
+        """
+        found: dict[EntryId, Absence] = {}
+        with self._state.transaction() as db:
+            for entry in entries:
+                self._count_absence(db, entry, at_ms, preset)
+                found[entry.id] = _absence(db, entry.id)
+        return found
+
+    def absences(self, ids: Iterable[EntryId]) -> dict[EntryId, Absence]:
+        """What is known of the absence of each of *ids*; changes nothing."""
+        with self._state.reading() as db:
+            return {entry_id: _absence(db, entry_id) for entry_id in ids}
+
+    def _count_absence(self, db: sqlite3.Connection, entry: Entry, at_ms: int, preset: Preset) -> None:
+        attempt = _attempt(db, entry.id)
+        row = _row(db, entry.id, Kind.ABSENT)
+        if row is None:
+            self._look_back(db, entry, at_ms)
+            _put(db, entry.id, Kind.ABSENT, (at_ms, at_ms, 1, attempt.a))
+        elif row.reads == 0 or not row.is_of(attempt):
+            _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, 1, attempt.a))
+        elif at_ms >= row.last_ms + preset.reads_apart_ms:
+            _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, row.reads + 1, attempt.a))
+
+    def _look_back(self, db: sqlite3.Connection, entry: Entry, at_ms: int) -> None:
+        """On the first absence ever: had a read accounted for it before, as present?"""
+        retried = db.execute(
+            "SELECT at_ms FROM dead_letters WHERE origin = ? AND seq = ?", (entry.origin, entry.seq)
+        ).fetchone()
+        # While it was a dead letter it was not expected, and no read vouched for it.
+        since_ms = max(entry.recorded_ms, retried[0] if retried else 0)
+        seen_ms = self._observations.accounted_between(entry.collection, entry.timestamp_ms, since_ms, at_ms)
+        if seen_ms is not None:
+            _upsert(db, entry.id, Kind.PRESENT, seen_ms, 1)
+
+
+@attrs.frozen
+class _Attempt:
+    """The last send of an entry: its number, its end, and where delivery stands with it now."""
+
+    a: int
+    last_ms: int
+    state: DeliveryState
+
+
+@attrs.frozen
+class _Row:
+    """One row of evidence; ``copies`` of an absence is the number of the attempt that it followed."""
+
+    first_ms: int
+    last_ms: int
+    reads: int
+    copies: int
+
+    def is_of(self, attempt: _Attempt) -> bool:
+        """Whether this absence followed the very last attempt."""
+        return self.copies == attempt.a and self.last_ms >= attempt.last_ms
+
+
+def _absence(db: sqlite3.Connection, entry_id: EntryId) -> Absence:
+    attempt, row = _attempt(db, entry_id), _row(db, entry_id, Kind.ABSENT)
+    name = (entry_id.origin, entry_id.seq)
+    kinds = {kind for (kind,) in db.execute("SELECT kind FROM evidence WHERE origin = ? AND seq = ?", name)}
+    unsure = db.execute(
+        "SELECT 1 FROM dead_letters WHERE origin = ? AND seq = ? AND status = 'unsure'", name
+    ).fetchone()
+    return Absence(
+        reads=row.reads if row is not None and row.is_of(attempt) else 0,
+        vanished=not STICKY.isdisjoint(kinds),
+        is_at_rest=attempt.state in _SENT,
+        is_refused=unsure is not None,
+    )
+
+
+def _attempt(db: sqlite3.Connection, entry_id: EntryId) -> _Attempt:
+    place = range_at(db, entry_id.origin, entry_id.seq)
+    if place is None:
+        return _Attempt(-1, 0, DeliveryState.PENDING)
+    return _Attempt(place.a, place.last_ms, place.state)
+
+
+def _row(db: sqlite3.Connection, entry_id: EntryId, kind: Kind) -> _Row | None:
+    row = db.execute(
+        "SELECT first_ms, last_ms, reads, copies FROM evidence WHERE origin = ? AND seq = ? AND kind = ?",
+        (entry_id.origin, entry_id.seq, kind),
+    ).fetchone()
+    return None if row is None else _Row(*row)
+
+
+def _put(db: sqlite3.Connection, entry_id: EntryId, kind: Kind, values: tuple[int, int, int, int]) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO evidence (origin, seq, kind, first_ms, last_ms, reads, copies)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (entry_id.origin, entry_id.seq, kind, *values),
+    )
+
+
+def _upsert(db: sqlite3.Connection, entry_id: EntryId, kind: Kind, at_ms: int, copies: int) -> None:
+    db.execute(
+        "INSERT INTO evidence (origin, seq, kind, first_ms, last_ms, reads, copies) VALUES (?, ?, ?, ?, ?, 1, ?)"
+        " ON CONFLICT (origin, seq, kind) DO UPDATE SET last_ms = max(last_ms, excluded.last_ms),"
+        " reads = reads + 1, copies = max(copies, excluded.copies)",
+        (entry_id.origin, entry_id.seq, kind, at_ms, at_ms, copies),
+    )
+
+
+def _end_absence(db: sqlite3.Connection, entry_id: EntryId) -> None:
+    """Absences in a row are over; that there ever was one stays known."""
+    db.execute(
+        "UPDATE evidence SET reads = 0 WHERE origin = ? AND seq = ? AND kind = ?",
+        (entry_id.origin, entry_id.seq, Kind.ABSENT),
+    )

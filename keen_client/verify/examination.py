@@ -1,0 +1,322 @@
+"""An examination: one pass over the windows of one collection, from the question to the stored verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+import attrs
+
+from keen_client._foundation.clock import Clock
+from keen_client.errors import ApiError, AuthenticationError, ForbiddenError
+from keen_client.eventlog.expectation import Window
+from keen_client.eventlog.log import EventLog
+from keen_client.events.identity import EntryId
+from keen_client.verify.answer import QueryApi
+from keen_client.verify.compare import Comparison, compare
+from keen_client.verify.evidence import Evidence, Kind
+from keen_client.verify.judge import judge
+from keen_client.verify.knowledge import Knowledge
+from keen_client.verify.level_zero import EMPTY, ServerWindow, ask_level_zero, choose_audit
+from keen_client.verify.locate import Differing, Findings, Locator, kind_of
+from keen_client.verify.observations import Observation, Observations
+from keen_client.verify.presets import Preset
+from keen_client.verify.report import Audit, WindowReport
+from keen_client.verify.settle_unknown import acknowledge_seen, bury_absent, unknown_entries
+from keen_client.verify.sightings import days_around, sight_ids
+from keen_client.verify.state import WindowFacts, WindowState, unsettled_state, window_state
+from keen_client.verify.tokens import tokens_of
+from keen_client.verify.verdict import Verdict
+from keen_client.verify.windows import Scope, stretches
+
+#: Unknown entries of windows that are not located, asked for by id in one pass.
+UNKNOWN_ASKED_MAX: Final = 10_000
+#: Errors that the next query would meet as well: the verification ends with them.
+_FATAL: Final = (AuthenticationError, ForbiddenError)
+#: States in which what is missing may be resent.
+_REPLAYABLE: Final = frozenset({Verdict.SHORT, Verdict.MIXED, Verdict.DISPUTED})
+
+
+@attrs.frozen
+class Tools:
+    """What an examination works with. ``tokens_used``: uniqueness tokens may be honoured."""
+
+    log: EventLog
+    api: QueryApi
+    clock: Clock
+    preset: Preset
+    observations: Observations
+    evidence: Evidence
+    tokens_used: bool
+
+
+@attrs.define
+class _Case:
+    """One window under examination: both sides, what was found, and what follows."""
+
+    local: Window
+    server: ServerWindow = EMPTY
+    failure: str = ""
+    comparison: Comparison = attrs.Factory(lambda: Comparison("match"))
+    findings: Findings | None = None
+    facts: WindowFacts | None = None
+    eligible: frozenset[EntryId] = frozenset()
+    vanished: frozenset[EntryId] = frozenset()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is expected, open or there."""
+        local = self.local
+        return not (self.failure or local.total.n or local.unsent or local.unknown or self.server.count)
+
+
+class Examination:
+    """Examines the windows of *scope* for one *collection*; the scope's list of collections is not looked at."""
+
+    def __init__(self, tools: Tools, scope: Scope, collection: str) -> None:
+        self._tools = tools
+        self._scope = scope
+        self._collection = collection
+        self._asked_ms = tools.clock.wall_ms()
+        self._before = self._expected()
+        self._knowledge = Knowledge(tools.log, collection, scope.start_ms, scope.end_ms)
+        self._stored = tools.observations.read(collection, scope.start_ms, scope.end_ms, scope.width_ms)
+
+    # ---- without asking -----------------------------------------------------------------
+
+    def outlook(self) -> dict[int, WindowState]:
+        """The states that follow from what is stored, by the start of each window that expects something."""
+        states: dict[int, WindowState] = {}
+        for start, local in self._before.items():
+            if not _Case(local).is_empty:
+                facts = self._facts(local, local, "")
+                states[start] = window_state(
+                    self._stored.get(start, []), facts, self._tools.preset, self._asked_ms
+                )
+        return states
+
+    # ---- asking -------------------------------------------------------------------------
+
+    def run(self, only: Collection[int] | None = None) -> tuple[list[WindowReport], Audit]:
+        """Ask, compare, locate, store; the reports of the windows that are not empty on both sides.
+
+        *only*: report (and store, and look into) the windows with these starts alone.
+
+        Raises:
+            AuthenticationError, ForbiddenError, InvalidEnvironmentError: nothing can be read with this key.
+                What was stored before stays.
+        """
+        audit = choose_audit(self._collection, self._before.values())
+        audited = (*audit.exact, *audit.rounded)
+        cases = self._ask(audited)
+        if only is not None:
+            cases = {start: case for start, case in cases.items() if start in only}
+        for case in cases.values():
+            case.facts = self._facts(case.local, case.local, case.failure)
+            case.comparison = compare(case.local, case.server, audited)
+        seen_unsettled = self._locate(cases, audited)
+        after = self._expected()
+        for start, case in cases.items():
+            now = after.get(start, Window(start, start + self._scope.width_ms))
+            case.facts = self._facts(case.local, now, case.failure)
+        self._learn(cases, seen_unsettled)
+        reports = self._conclude(cases)
+        return reports, audit
+
+    def _expected(self) -> dict[int, Window]:
+        scope = self._scope
+        return self._tools.log.expectation.windows(
+            self._collection, scope.start_ms, scope.end_ms, scope.width_ms
+        )
+
+    def _ask(self, audited: tuple[str, ...]) -> dict[int, _Case]:
+        """Level 0; one query for up to 2,400 windows."""
+        cases: dict[int, _Case] = {}
+        origins = self._tools.log.origins()
+        for part in self._scope.queries():
+            failure, answer = "", dict[int, ServerWindow]()
+            try:
+                answer = ask_level_zero(self._tools.api, part, self._collection, audited, origins)
+            except _FATAL:
+                raise
+            except ApiError as error:
+                failure = str(error)
+            for start in part.starts:
+                local = self._before.get(start, Window(start, start + part.width_ms))
+                case = _Case(local, answer.get(start, EMPTY), failure)
+                if not case.is_empty:
+                    cases[start] = case
+        return cases
+
+    def _facts(self, before: Window, now: Window, failure: str) -> WindowFacts:
+        reading = self._tools.api.server_clock
+        moved = (before.fingerprint, before.last_attempt_ms, before.unsent) != (
+            now.fingerprint,
+            now.last_attempt_ms,
+            now.unsent,
+        )
+        return WindowFacts(
+            start_ms=before.start_ms,
+            end_ms=before.end_ms,
+            fingerprint=before.fingerprint,
+            last_attempt_ms=now.last_attempt_ms,
+            unsent=now.unsent,
+            replaying=self._knowledge.replaying(before),
+            unknown=now.unknown,
+            resent_ms=self._knowledge.resent_ms(before),
+            clock_offset_ms=None if reading is None else reading.offset_ms,
+            tokens_used=self._tools.tokens_used,
+            failure=failure,
+            moved=moved,
+            unverifiable=self._knowledge.unverifiable(before),
+        )
+
+    # ---- looking closer -----------------------------------------------------------------
+
+    def _locate(self, cases: Mapping[int, _Case], audited: tuple[str, ...]) -> set[EntryId]:
+        """Find the events of settled windows that differ; of the others, the unknown entries that are there."""
+        settled: list[int] = []
+        early: list[_Case] = []
+        for start, case in cases.items():
+            if case.failure or case.comparison.verdict == "match" or case.facts is None:
+                continue
+            is_early = unsettled_state(case.facts, self._tools.preset, self._asked_ms) is not None
+            if not is_early and not case.facts.unverifiable:
+                settled.append(start)
+            elif case.local.unknown:
+                early.append(case)
+        locator = Locator(self._tools.log, self._tools.api, self._collection, audited)
+        for first, end in stretches(settled, self._scope.width_ms):
+            stretch = [cases[start] for start in range(first, end, self._scope.width_ms)]
+            try:
+                found = locator.locate([Differing(c.local, c.server, c.comparison) for c in stretch])
+            except _FATAL:
+                raise
+            except ApiError as error:
+                for case in stretch:
+                    case.failure = f"it differs, and its events could not be looked for: {error}"
+                continue
+            for case in stretch:
+                case.findings = found[case.local.start_ms]
+        return self._seen_of_unknown(early)
+
+    def _seen_of_unknown(self, early: list[_Case]) -> set[EntryId]:
+        """Ask by id for what delivery would like to know, where it is too early for a verdict."""
+        entries = {
+            entry.id: entry
+            for case in early
+            for entry in unknown_entries(
+                self._tools.log, self._collection, case.local.start_ms, case.local.end_ms
+            )
+        }
+        if not entries or len(entries) > UNKNOWN_ASKED_MAX:
+            return set()
+        tokens = tokens_of(self._tools.log.state, entries)
+        try:
+            found = sight_ids(self._tools.api, self._collection, days_around(entries.values()), tokens)
+        except _FATAL:
+            raise
+        except ApiError:
+            return set()  # nothing is learnt; they stay unknown
+        return {
+            entry_id
+            for entry_id, sightings in found.items()
+            if any(kind_of(entries[entry_id], sighting) != "collision" for sighting in sightings)
+        }
+
+    # ---- remembering --------------------------------------------------------------------
+
+    def _learn(self, cases: Mapping[int, _Case], seen: set[EntryId]) -> None:
+        """Store the evidence, and settle what delivery did not know; nothing from windows that moved."""
+        evidence, preset, log = self._tools.evidence, self._tools.preset, self._tools.log
+        missed = [entry for entry in evidence.missed(log.shelf) if entry.collection == self._collection]
+        for case in self._kept(cases):
+            findings = case.findings
+            if findings is None:
+                if case.comparison.verdict == "match" and not case.failure:
+                    span = range(case.local.start_ms, case.local.end_ms)
+                    if case.local.unknown:
+                        open_entries = unknown_entries(log, self._collection, span.start, span.stop)
+                        seen.update(entry.id for entry in open_entries)
+                    evidence.note_seen([e.id for e in missed if e.timestamp_ms in span], self._asked_ms)
+                continue
+            seen |= findings.seen | findings.corrupt | findings.shifted
+            self._note(findings)
+            if findings.trouble:
+                continue
+            missing = list(log.shelf.pick(findings.missing).values())
+            absences = evidence.note_absent(missing, self._asked_ms, preset)
+            case.vanished = frozenset(i for i, absence in absences.items() if absence.vanished)
+            case.eligible = frozenset(i for i, absence in absences.items() if absence.is_eligible(preset))
+            proven = [e for e in missing if absences[e.id].is_refused and absences[e.id].is_proven(preset)]
+            bury_absent(log, proven, self._asked_ms)
+        if seen:
+            acknowledge_seen(log, seen)
+
+    def _kept(self, cases: Mapping[int, _Case]) -> Iterator[_Case]:
+        """The cases whose window did not change while it was read."""
+        return (case for case in cases.values() if case.facts is not None and not case.facts.moved)
+
+    def _note(self, findings: Findings) -> None:
+        note, at_ms = self._tools.evidence.note, self._asked_ms
+        self._tools.evidence.note_seen(findings.seen, at_ms)
+        note(Kind.DUPLICATE, findings.duplicate, at_ms)
+        note(Kind.CORRUPT, dict.fromkeys(findings.corrupt, 1), at_ms)
+        note(Kind.SHIFTED, dict.fromkeys(findings.shifted, 1), at_ms)
+        note(Kind.COLLISION, dict.fromkeys(findings.collision, 1), at_ms)
+        note(Kind.DISPUTED, dict.fromkeys(findings.disputed, 1), at_ms)
+
+    def _conclude(self, cases: Mapping[int, _Case]) -> list[WindowReport]:
+        """Store one observation of each window that was read, and derive the states."""
+        observed: list[tuple[int, Observation]] = []
+        reports: list[WindowReport] = []
+        for start, case in sorted(cases.items()):
+            if case.facts is None:
+                continue
+            stored = list(self._stored.get(start, []))
+            facts = attrs.evolve(case.facts, failure=case.failure)
+            if not case.failure and not facts.moved:
+                observation = self._observe(case)
+                observed.append((start, observation))
+                stored.append(observation)
+            state = window_state(stored, facts, self._tools.preset, self._asked_ms)
+            reports.append(self._report(case, state, len(stored)))
+        self._tools.observations.add(self._collection, self._scope.width_ms, observed)
+        return reports
+
+    def _observe(self, case: _Case) -> Observation:
+        if case.findings is not None:
+            verdict, reason = judge(case.findings, case.comparison.verdict)
+        elif case.comparison.verdict == "match":
+            verdict, reason = Verdict.MATCH, ""
+        else:
+            verdict, reason = Verdict.SETTLING, f"{case.comparison.verdict}, not looked into"
+        return Observation(
+            self._asked_ms, verdict, reason, case.local.total.n, case.server.count, case.local.fingerprint
+        )
+
+    def _report(self, case: _Case, state: WindowState, reads: int) -> WindowReport:
+        is_read = not case.failure or case.server is not EMPTY
+        findings = Findings() if case.findings is None or case.failure else case.findings
+        # What contradicts itself shows no absence; what was seen, was seen.
+        missing = set[EntryId]() if findings.trouble else findings.missing
+        return WindowReport(
+            collection=self._collection,
+            start_ms=case.local.start_ms,
+            end_ms=case.local.end_ms,
+            state=state.state,
+            reason=state.reason,
+            reads=reads,
+            local_count=case.local.total.n,
+            server_count=case.server.count if is_read else None,
+            foreign=case.server.foreign if is_read else None,
+            missing=missing,
+            duplicate=findings.duplicate,
+            corrupt=findings.corrupt,
+            shifted=findings.shifted | findings.arrived,
+            collision=findings.collision,
+            disputed=findings.disputed,
+            vanished=case.vanished,
+            eligible=case.eligible if state.state in _REPLAYABLE else (),
+            due_ms=state.due_ms,
+        )

@@ -1,0 +1,105 @@
+"""Settling what delivery left open: what a query shows present was accepted, what it shows absent may be a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from itertools import groupby
+
+import attrs
+
+from keen_client.eventlog.entry import DeliveryState, Entry
+from keen_client.eventlog.fold import stamp_entry
+from keen_client.eventlog.log import EventLog
+from keen_client.eventlog.ranges import COLUMNS, Range, change_entry, range_at, replace_range
+from keen_client.events.identity import EntryId
+
+
+def unknown_entries(log: EventLog, collection: str, start_ms: int, end_ms: int) -> list[Entry]:
+    """The entries of [start, end) that were sent and whose outcome is not known, as far as they can be read."""
+    with log.state.reading() as db:
+        rows = db.execute(
+            "SELECT origin, seq_lo, seq_hi FROM ranges WHERE state = 'unknown' ORDER BY origin, seq_lo"
+        ).fetchall()
+    return [
+        entry
+        for origin, low, high in rows
+        for entry in log.shelf.entries(origin, low, high)
+        if entry.collection == collection and start_ms <= entry.timestamp_ms < end_ms
+    ]
+
+
+def acknowledge_seen(log: EventLog, ids: Collection[EntryId]) -> int:
+    """Settle those of *ids* that are unknown: a query showed them whole. How many were.
+
+    Nothing else changes: what is in flight again is left to its sender. A dead
+    letter of a later attempt is no longer one: the event is there.
+    """
+    seen = {origin: {i.seq for i in group} for origin, group in _by_origin(ids)}
+    settled = 0
+    with log.state.transaction() as db:
+        for origin, seqs in seen.items():
+            rows = db.execute(
+                f"SELECT {COLUMNS} FROM ranges WHERE origin = ? AND state = 'unknown' AND seq_hi >= ? AND seq_lo <= ?",  # noqa: S608
+                (origin, min(seqs), max(seqs)),
+            ).fetchall()
+            for row in map(Range.of, rows):
+                pieces = _split(row, seqs)
+                done = sum(piece.count for piece in pieces if piece.state is DeliveryState.ACKNOWLEDGED)
+                if done:
+                    replace_range(db, row, pieces, merge=True)
+                    settled += done
+            db.executemany(
+                "DELETE FROM dead_letters WHERE origin = ? AND seq = ? AND status = 'unsure'",
+                [(origin, seq) for seq in sorted(seqs)],
+            )
+        log.state.count("acknowledged", settled)
+    return settled
+
+
+def bury_absent(log: EventLog, entries: Iterable[Entry], at_ms: int) -> int:
+    """Make dead letters of those *entries* that were refused after an attempt whose outcome was not known.
+
+    The caller vouches that they are proven absent. They are no longer expected
+    at the server; how many they were.
+    """
+    buried = 0
+    with log.state.transaction() as db:
+        for entry in entries:
+            place = range_at(db, entry.origin, entry.seq)
+            if place is None or place.state is not DeliveryState.UNKNOWN:
+                continue
+            moved = db.execute(
+                "UPDATE dead_letters SET status = 'dead' WHERE origin = ? AND seq = ? AND status = 'unsure'",
+                (entry.origin, entry.seq),
+            ).rowcount
+            if not moved:
+                continue
+            audited = log.totals.audited_properties(entry.collection, entry.body)
+            log.totals.leave_out(db, stamp_entry(entry, audited), "rejected", at_ms)
+            change_entry(db, entry.origin, entry.seq, state=DeliveryState.REJECTED, unsure=0, due_ms=0)
+            buried += 1
+        log.state.count("rejected", buried)
+    return buried
+
+
+def _by_origin(ids: Collection[EntryId]) -> Iterable[tuple[str, Iterable[EntryId]]]:
+    return groupby(sorted(ids), key=lambda entry_id: entry_id.origin)
+
+
+def _split(row: Range, seqs: Collection[int]) -> list[Range]:
+    """*row* cut into runs that were seen, now acknowledged, and runs that were not. Pure."""
+    pieces: list[Range] = []
+    for is_seen, group in groupby(range(row.seq_lo, row.seq_hi + 1), key=seqs.__contains__):
+        run = list(group)
+        piece = attrs.evolve(row, seq_lo=run[0], seq_hi=run[-1])
+        if is_seen:
+            piece = attrs.evolve(
+                piece,
+                state=DeliveryState.ACKNOWLEDGED,
+                unsure=0,
+                failures=0,
+                due_ms=0,
+                batch_max=0,
+            )
+        pieces.append(piece)
+    return pieces
