@@ -293,6 +293,7 @@ class KeenClient(AnalysisMethods[Any]):
             api=machinery.api,
             sender=machinery.sender,
             clock=machinery.clock,
+            randomness=machinery.randomness,
             preset=preset,
             settle=settle,
             hooks=machinery.hooks,

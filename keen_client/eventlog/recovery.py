@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from typing import Final
 
 from keen_client._foundation.clock import Clock
-from keen_client._foundation.files import make_private_directory, sync_directory
+from keen_client._foundation.files import PRIVATE_FILE_MODE, make_private_directory, sync_directory, sync_file
 from keen_client.errors import EventLogBusyError, EventLogError
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import LogDirectory
@@ -16,6 +17,7 @@ from keen_client.eventlog.fold import fold_entries, stamp_entry
 from keen_client.eventlog.ranges import Range, put_range
 from keen_client.eventlog.segment import SegmentName, SegmentReader, list_segments
 from keen_client.eventlog.shelf import PAGE_ENTRIES
+from keen_client.eventlog.sqlite_faults import translate, translate_os_error
 from keen_client.eventlog.state import STATE_FILE, State
 from keen_client.eventlog.succession import recording_span
 from keen_client.eventlog.totals import Totals
@@ -71,6 +73,31 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
         (workshop / STATE_FILE).replace(directory.state)
         sync_directory(directory.path)
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def copy_state(directory: LogDirectory, state: State) -> None:
+    """Keep a whole copy of ``state.db`` beside it, with SQLite's own backup; the former copy stays until then.
+
+    Raises:
+        EventLogError: the copy could not be made; ``state.db`` and the former copy are unharmed.
+    """
+    temporary = directory.state_copy.with_suffix(".tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE))
+        target = sqlite3.connect(temporary)
+        try:
+            with state.reading() as source:
+                source.backup(target)
+        finally:
+            target.close()
+        sync_file(temporary)
+        temporary.replace(directory.state_copy)
+        sync_directory(directory.path)
+    except sqlite3.Error as error:
+        raise translate(error, directory.state_copy, "the former copy is kept") from error
+    except OSError as error:
+        raise translate_os_error(error, directory.state_copy, "the former copy is kept") from error
 
 
 def _rebuild_segment(

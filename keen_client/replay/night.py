@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import attrs
 
 from keen_client._foundation.clock import MS_PER_HOUR, MS_PER_SECOND, Clock, ms_to_iso
+from keen_client._foundation.randomness import Randomness, SystemRandomness
 from keen_client.api.keen_api import KeenApi
 from keen_client.delivery.courier import Courier, FlushReport
 from keen_client.delivery.sender import Sender
@@ -27,7 +29,7 @@ from keen_client.replay.plan import ReplayReport, breaker, intents_for
 from keen_client.replay.runs import Runs
 from keen_client.verify.moments import Moment, duration_ms, moment_ms, width_ms
 from keen_client.verify.presets import Preset, check_preset, is_loopback, preset
-from keen_client.verify.probe import Probe
+from keen_client.verify.probe import READY_AFTER_MS, TokenProbe, tokens_honoured
 from keen_client.verify.report import VerifyReport
 from keen_client.verify.verifier import Verifier
 from keen_client.verify.windows import Scope
@@ -38,7 +40,10 @@ SCHEMA: Final = 1
 WAIT_OUT_MAX_MS: Final = 60 * MS_PER_SECOND
 #: How long to wait for another process that holds the sender lock to send a run.
 OTHER_SENDER_SECONDS: Final = 300.0
-#: Ids that one confirming query asks for.
+#: How long, and how often, a server on this machine is given to answer the token probe.
+PROBE_PATIENCE_MS: Final = 10 * MS_PER_SECOND
+PROBES_MAX: Final = 3
+
 _SENT_LEFT_BIT: Final = 32
 _DEAD_LETTERS_BIT: Final = 16
 
@@ -90,6 +95,7 @@ class Night:
         api: KeenApi,
         sender: Sender,
         clock: Clock,
+        randomness: Randomness | None = None,
         preset: str = "standard",
         settle: str | None = None,
         allow_immediate: bool = False,
@@ -111,8 +117,8 @@ class Night:
         self._progress: Progress = on_progress or (lambda _what, _done, _total: None)
         self._runs = Runs(log.state, clock)
         self._courier = Courier(sender, clock, hooks or HookSet(), background=False)
-        self._probe = Probe(log.state, api, clock)
-        self._verifier = Verifier(log, api, clock, self._preset, on_progress=self._tell_windows)
+        self._probe = TokenProbe(log.state, api, clock, randomness or SystemRandomness())
+        self._verifier = Verifier(log, api, clock, self._preset)
 
     # ---- the three jobs -----------------------------------------------------------------
 
@@ -125,7 +131,7 @@ class Night:
         window: str = "1h",
     ) -> VerifyReport:
         """Compare the server with the log. Sends nothing to the server."""
-        return self._verifier.verify(_scope(start, end, collections, window))
+        return self._verify(_scope(start, end, collections, window))
 
     def replay(
         self,
@@ -144,7 +150,7 @@ class Night:
         """
         scope = _scope(start, end, collections, window)
         with self._alone():
-            report = self._verifier.verify(scope)
+            report = self._verify(scope)
             return self._resend(report, scope, yes=yes, max_replay=max_replay)
 
     def run(
@@ -181,12 +187,12 @@ class Night:
                 else _scope(start, end, collections, window)
             )
             self._settle()
-            before = self._verifier.verify(scope, due_only=due_only)
+            before = self._verify(scope, due_only=due_only)
             replay = self._resend(before, scope, yes=True, max_replay=max_replay)
             after = before
             if replay.replayed or replay.unsettled or replay.found:
                 self._settle()
-                after = self._verifier.verify(scope, due_only=False)
+                after = self._verify(scope)
             self._log.state.note("last_nightly_ms", str(self._clock.wall_ms()))
             return NightReport(sent=sent, before=before, replay=replay, after=after)
 
@@ -240,19 +246,25 @@ class Night:
 
     # ---- the rest -----------------------------------------------------------------------
 
+    def _verify(self, scope: Scope, *, due_only: bool = False) -> VerifyReport:
+        return self._verifier.verify(scope, due_only=due_only, progress=partial(self._tell, "verify"))
+
     def _probe_tokens(self) -> None:
         """Learn whether tokens are honoured, where that is not known of late.
 
-        A far server is asked again by the next night: its answer needs time to
-        become visible. A server on this machine is given the settle time.
+        A far server's answer needs time to become visible, so the next night
+        reads it. A server on this machine is given the settle time, thrice at most.
         """
-        if not self._probe.is_due():
+        if tokens_honoured(self._log.state, self._clock.wall_ms()) is not None:
             return
-        self._probe.send()
-        if not is_loopback(self._base_url):
-            return
-        for _ in range(2 + int(self._preset.settle_ms > WAIT_OUT_MAX_MS)):
-            self._clock.sleep(max(0.2, min(self._preset.settle_ms, 5 * MS_PER_SECOND) / MS_PER_SECOND))
+        is_near = is_loopback(self._base_url)
+        patience_ms = min(max(self._preset.settle_ms, MS_PER_SECOND // 4), PROBE_PATIENCE_MS)
+        for _ in range(PROBES_MAX if is_near else 1):
+            if not self._probe.is_pending:
+                self._probe.send(patience_ms if is_near else READY_AFTER_MS)
+            ready_ms = self._probe.ready_ms
+            if is_near and ready_ms is not None:
+                self._clock.sleep(max(0, ready_ms - self._clock.wall_ms()) / MS_PER_SECOND)
             if self._probe.read() is not None:
                 return
 
@@ -289,9 +301,6 @@ class Night:
 
     def _tell(self, what: str, done: int, total: int) -> None:
         self._progress(what, done, total)
-
-    def _tell_windows(self, done: int, total: int) -> None:
-        self._progress("verify", done, total)
 
 
 def _chosen(name: str, settle: str | None) -> Preset:
