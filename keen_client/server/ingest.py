@@ -69,7 +69,7 @@ def check_collection_name(name: str) -> None:
         raise bad_request(INVALID_COLLECTION, f"Collection name {rule}. You specified: '{name[:80]}'.")
 
 
-def admit(event: object, *, created_ms: int, created_iso: str, keen_id: str) -> Admitted:
+def admit(event: object, created_ms: int, created_iso: str, keen_id: str) -> Admitted:
     """Check and normalise one event, in place. Raises a 400 :class:`Refusal`."""
     if not isinstance(event, dict):
         raise bad_request(INVALID_EVENT, "An event must be a JSON object.")
@@ -91,12 +91,11 @@ def admit(event: object, *, created_ms: int, created_iso: str, keen_id: str) -> 
             f"keen.uniqueness_token must be a string of 1 to {MAX_TOKEN_LENGTH} characters.",
         )
     timestamp_ms, timestamp = _timestamp(given.get("timestamp"), created_ms, created_iso)
-    keen: dict[str, Any] = {"timestamp": timestamp, "created_at": created_iso, "id": keen_id}
-    if token is not None:
-        keen["uniqueness_token"] = token
-    if "location" in given:
-        keen["location"] = given["location"]
-    event["keen"] = keen
+    given["timestamp"] = timestamp
+    given["created_at"] = created_iso
+    given["id"] = keen_id
+    given.pop("addons", None)
+    event["keen"] = given
     return Admitted(timestamp_ms, token, event)
 
 

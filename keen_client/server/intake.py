@@ -20,7 +20,7 @@ from keen_client.server.ingest import (
     reidentified,
     retimed,
 )
-from keen_client.server.misbehaviour import SPARED, FaultEngine
+from keen_client.server.misbehaviour import Fate, FaultEngine
 from keen_client.server.refusal import (
     DUPLICATE_EVENT,
     INVALID_BATCH,
@@ -89,7 +89,6 @@ class _Writing:
         self._repeats = faults.faults.tokens
         self._may_strike = bool(faults.faults.active)
         self._entries: list[Entry] = []
-        self._registered: list[tuple[str, str]] = []
 
     def take(self, collection: str, events: Sequence[object]) -> list[Refusal | None]:
         """Decide about each of *events*: None for success, else why not."""
@@ -99,16 +98,12 @@ class _Writing:
             return [refusal] * len(events)
         # Twice as many as events: each may be duplicated.
         seq = self._store.reserve(2 * len(events))
+        seen = self._store.tokens.current(collection, self._now_ms)
         results: list[Refusal | None] = []
         for event in events:
             try:
-                admitted = admit(
-                    event,
-                    created_ms=self._now_ms,
-                    created_iso=self._now_iso,
-                    keen_id=f"{self._id_prefix}{seq & 0xFFFFFFFFFF:010x}",
-                )
-                self._keep(collection, admitted, seq)
+                admitted = admit(event, self._now_ms, self._now_iso, self._keen_id(seq))
+                self._keep(collection, admitted, seq, seen)
                 results.append(None)
             except Refusal as refusal:
                 results.append(refusal)
@@ -120,52 +115,64 @@ class _Writing:
         try:
             self._store.append(self._entries)
         except BaseException:
-            for collection, token in self._registered:
-                self._store.tokens.unregister(collection, token)
+            for entry in self._entries:
+                if entry.token is not None:
+                    self._store.tokens.unregister(entry.collection, entry.token)
             raise
 
-    def _keep(self, collection: str, admitted: Admitted, seq: int) -> None:
-        token = admitted.token if self._repeats != "off" else None
-        if token is not None and self._store.tokens.holds(collection, token, self._now_ms):
+    def _keen_id(self, seq: int) -> str:
+        return f"{self._id_prefix}{seq & 0xFFFFFFFFFF:010x}"
+
+    def _keep(self, collection: str, admitted: Admitted, seq: int, seen: dict[str, int]) -> None:
+        timestamp_ms, token, event = admitted
+        if self._repeats == "off":
+            token = None
+        elif token in seen:
             if self._repeats == "visible":
                 raise bad_request(
                     DUPLICATE_EVENT, "An event with this uniqueness_token was already received."
                 )
             return
-        body = encode(admitted.event)
-        fate = SPARED
-        if self._may_strike:
-            fate = self._faults.fate(collection, admitted.token, admitted.timestamp_ms)
+        body = encode(event)
+        if not self._may_strike:
+            if token is not None:
+                seen[token] = self._now_ms
+            self._entries.append(Entry(seq, collection, timestamp_ms, self._now_ms, 0, token, body))
+            return
+        # A lost event is known by its token even where tokens are not honoured.
+        fate = self._faults.fate(collection, admitted.token, timestamp_ms)
         if fate.rejected:
             raise bad_request(INVALID_PROPERTY_VALUE, "The event was refused (fault 'reject').")
         if fate.forgotten or (fate.lost and not fate.token_kept):
             return
         if token is not None:
-            self._store.tokens.register(collection, token, self._now_ms)
-            self._registered.append((collection, token))
+            seen[token] = self._now_ms
         if fate.lost:
             if token is not None:
                 self._entries.append(Entry(seq, collection, None, self._now_ms, 0, token, None))
             return
-        if fate is SPARED:
-            self._entries.append(Entry(seq, collection, admitted.timestamp_ms, self._now_ms, 0, token, body))
-            return
-        event, timestamp_ms = admitted.event, admitted.timestamp_ms
+        self._alter(Entry(seq, collection, timestamp_ms, self._now_ms, 0, token, body), event, fate)
+
+    def _alter(self, entry: Entry, event: dict[str, Any], fate: Fate) -> None:
+        """Keep *event*, altered as *fate* has it."""
+        timestamp_ms = entry.timestamp_ms
         if fate.properties_nulled:
             event = nulled(event)
-        if fate.shift_ms:
+        if fate.shift_ms and timestamp_ms is not None:
             timestamp_ms += fate.shift_ms
             event = retimed(event, timestamp_ms)
         if fate.timestamp_nulled:
+            timestamp_ms = None
             event = retimed(event, None)
-        at_ms = None if fate.timestamp_nulled else timestamp_ms
-        visible_ms = self._now_ms + fate.delay_ms if fate.delay_ms else 0
         body = orjson.dumps(event).decode()
-        self._entries.append(Entry(seq, collection, at_ms, self._now_ms, visible_ms, token, body))
+        visible_ms = self._now_ms + fate.delay_ms if fate.delay_ms else 0
+        self._entries.append(entry._replace(timestamp_ms=timestamp_ms, visible_ms=visible_ms, body=body))
         if fate.duplicated:
-            copy = reidentified(event, f"{self._id_prefix}{seq + 1 & 0xFFFFFFFFFF:010x}")
-            body = orjson.dumps(copy).decode()
-            self._entries.append(Entry(seq + 1, collection, at_ms, self._now_ms, visible_ms, None, body))
+            seq = entry.seq + 1
+            copy = orjson.dumps(reidentified(event, self._keen_id(seq))).decode()
+            self._entries.append(
+                Entry(seq, entry.collection, timestamp_ms, self._now_ms, visible_ms, None, copy)
+            )
 
 
 def _check_sizes(batch: Mapping[str, Sequence[object]]) -> None:

@@ -28,20 +28,19 @@ class TokenRegister:
         for collection, token, at_ms in entries:
             self._seen.setdefault(collection, {}).setdefault(token, at_ms)
 
-    def holds(self, collection: str, token: str, now_ms: int) -> bool:
-        """Whether *token* was registered in *collection* within the last 31 days."""
-        at_ms = self._seen.get(collection, {}).get(token)
-        return at_ms is not None and now_ms - at_ms < TOKEN_MEMORY_MS
+    def current(self, collection: str, now_ms: int) -> dict[str, int]:
+        """The tokens that *collection* remembers at *now_ms*, with the time of their first receipt.
 
-    def register(self, collection: str, token: str, now_ms: int) -> None:
-        """Remember *token* from *now_ms* on, and let go of what is older than 31 days."""
+        To ask and to register is to look up and to set; what is older than 31
+        days has been let go of.
+        """
         tokens = self._seen.get(collection)
         if tokens is None:
             tokens = self._seen[collection] = {}
         elif now_ms - next(iter(tokens.values()), now_ms) >= TOKEN_MEMORY_MS:
             for old in [held for held, at_ms in tokens.items() if now_ms - at_ms >= TOKEN_MEMORY_MS]:
                 del tokens[old]
-        tokens[token] = now_ms
+        return tokens
 
     def unregister(self, collection: str, token: str) -> None:
         """Forget *token*, as if its event had never been seen."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +140,19 @@ def test_an_unstarted_server_says_so() -> None:
     server: Any = LocalServer()
     with pytest.raises(RuntimeError, match="not started"):
         _ = server.url
+
+
+@pytest.mark.parametrize("package", ["duckdb", "starlette", "uvicorn"])
+def test_without_its_extra_the_server_says_what_to_install(package: str) -> None:
+    """In a process of its own, where the package cannot be imported."""
+    script = f"""
+import sys
+sys.modules[{package!r}] = None
+from keen_client.errors import MissingExtraError
+try:
+    import keen_client.server
+except MissingExtraError as error:
+    print(error.hint)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "pip install 'keen-client[server]'"
