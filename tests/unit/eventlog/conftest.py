@@ -12,11 +12,15 @@ import pytest
 from keen_client._foundation.randomness import SeededRandomness
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import Binding, LogDirectory
+from keen_client.eventlog.entry import DeliveryState
+from keen_client.eventlog.log import EventLog
+from keen_client.eventlog.outbox import Settlement
 from keen_client.eventlog.recorder import Recorder
 from keen_client.eventlog.segment import SegmentName
 from keen_client.eventlog.state import State
 from keen_client.eventlog.succession import Succession
 from keen_client.events.encoding import EncodedEvent, encode_event
+from keen_client.events.identity import EntryId
 
 #: 2026-11-23T12:00:00Z
 NOON_MS = 1_795_435_200_000
@@ -87,6 +91,60 @@ def state(directory: LogDirectory) -> Iterator[State]:
     opened = State(directory.path)
     yield opened
     opened.close()
+
+
+@attrs.define
+class Till:
+    """A whole log, and the ways to record, send and roll it."""
+
+    log: EventLog
+    clock: TurnedClock
+
+    def record(
+        self, count: int = 1, collection: str = "purchases", timestamp: str | None = None
+    ) -> list[EntryId]:
+        events = [encode_event(collection, {"number": n, "price": 2 * n}, timestamp) for n in range(count)]
+        return [recorded.id for recorded in self.log.record_all(events)]
+
+    def send(self, state: DeliveryState = DeliveryState.ACKNOWLEDGED) -> int:
+        """Claim all that is due and settle it alike; how many entries."""
+        sent = 0
+        while claim := self.log.outbox.claim(events_max=1_000, bytes_max=10_000_000):
+            self.log.outbox.settle(claim, [Settlement(state)] * len(claim.entries))
+            sent += len(claim.entries)
+        return sent
+
+    def roll(self, days: float = 1.0) -> None:
+        """Let days pass and record one event, so that what is older is sealed."""
+        self.clock.turn(days * 86_400)
+        self.record(collection="later")
+        self.log.tend()
+
+    def drain(self) -> None:
+        """Send all, and let the sender leave what is sealed."""
+        self.send()
+        self.log.outbox.claim(events_max=1, bytes_max=1)
+
+    def status(self, origin: str) -> str:
+        with self.log.state.reading() as db:
+            return str(db.execute("SELECT status FROM origins WHERE origin = ?", (origin,)).fetchone()[0])
+
+
+@pytest.fixture
+def make_till(tmp_path: Path, clock: TurnedClock, seed: int) -> Iterator[Callable[..., Till]]:
+    """Open the log of this test; keyword arguments go into the configuration."""
+    tills: list[Till] = []
+    randomness = SeededRandomness(seed)
+
+    def make(**settings: object) -> Till:
+        config = LogConfig(**settings)  # type: ignore[arg-type]
+        log = EventLog(tmp_path / "log", BINDING, config, clock, randomness, boot_id=BOOT_ID)
+        tills.append(Till(log, clock))
+        return tills[-1]
+
+    yield make
+    for till in tills:
+        till.log.close()
 
 
 @pytest.fixture
