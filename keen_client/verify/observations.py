@@ -68,13 +68,17 @@ class Observations:
     def accounted_between(
         self, collection: str, timestamp_ms: int, after_ms: int, before_ms: int
     ) -> int | None:
-        """When, within (after, before), a read last accounted for every event around *timestamp_ms*; None: never."""
+        """When, within [after, before), a read last accounted for every event around *timestamp_ms*; None: never.
+
+        An event recorded in the very moment of asking counts: had it come after
+        the snapshot, the window would have moved and the read been thrown away.
+        """
         words = sorted(ACCOUNTED)
         places = ", ".join("?" * len(words))
         with self._state.reading() as db:
             row = db.execute(
                 "SELECT max(at_ms) FROM observations WHERE collection = ? AND start_ms <= ? AND end_ms > ?"  # noqa: S608
-                f" AND at_ms > ? AND at_ms < ? AND verdict IN ({places})",
+                f" AND at_ms >= ? AND at_ms < ? AND verdict IN ({places})",
                 (collection, timestamp_ms, timestamp_ms, after_ms, before_ms, *words),
             ).fetchone()
         return None if row[0] is None else int(row[0])

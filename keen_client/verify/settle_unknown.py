@@ -100,6 +100,7 @@ def _split(row: Range, seqs: Collection[int]) -> list[Range]:
                 failures=0,
                 due_ms=0,
                 batch_max=0,
+                alone=0,
             )
         pieces.append(piece)
     return pieces
