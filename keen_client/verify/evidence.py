@@ -27,8 +27,9 @@ from keen_client.verify.presets import Preset
 class Kind(StrEnum):
     """What a query showed.
 
-    For ``absent``, ``first_ms`` is the first absence ever, ``last_ms`` the last
-    that counted, and ``copies`` the number of the attempt that it followed.
+    For ``absent``, ``first_ms`` is the first absence since it was last seen,
+    ``last_ms`` the last that counted, ``reads`` those since the last attempt,
+    and ``copies`` the number of that attempt.
     """
 
     ABSENT = "absent"
@@ -100,9 +101,7 @@ class Evidence:
     def missed(self, shelf: Shelf) -> list[Entry]:
         """The entries that the last reads did not show, as far as they can be read."""
         with self._state.reading() as db:
-            rows = db.execute(
-                "SELECT origin, seq FROM evidence WHERE kind = ? AND reads > 0", (Kind.ABSENT,)
-            ).fetchall()
+            rows = db.execute("SELECT origin, seq FROM evidence WHERE kind = ?", (Kind.ABSENT,)).fetchall()
         return list(shelf.pick(EntryId(*row) for row in rows).values())
 
     def note_absent(self, entries: Iterable[Entry], at_ms: int, preset: Preset) -> dict[EntryId, Absence]:
@@ -128,13 +127,13 @@ class Evidence:
         if row is None:
             self._look_back(db, entry, at_ms)
             _put(db, entry.id, Kind.ABSENT, (at_ms, at_ms, 1, attempt.a))
-        elif row.reads == 0 or not row.is_of(attempt):
+        elif not row.is_of(attempt):
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, 1, attempt.a))
         elif at_ms >= row.last_ms + preset.reads_apart_ms:
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, row.reads + 1, attempt.a))
 
     def _look_back(self, db: sqlite3.Connection, entry: Entry, at_ms: int) -> None:
-        """On the first absence ever: had a read accounted for it before, as present?"""
+        """On the first absence: had a read accounted for it before, as present?"""
         retried = db.execute(
             "SELECT at_ms FROM dead_letters WHERE origin = ? AND seq = ?", (entry.origin, entry.seq)
         ).fetchone()
@@ -216,8 +215,8 @@ def _upsert(db: sqlite3.Connection, entry_id: EntryId, kind: Kind, at_ms: int, c
 
 
 def _end_absence(db: sqlite3.Connection, entry_id: EntryId) -> None:
-    """Absences in a row are over; that there ever was one stays known."""
+    """What speaks for presence takes the place of what spoke against it."""
     db.execute(
-        "UPDATE evidence SET reads = 0 WHERE origin = ? AND seq = ? AND kind = ?",
-        (entry_id.origin, entry_id.seq, Kind.ABSENT),
+        "DELETE FROM evidence WHERE origin = ? AND seq = ? AND kind IN (?, ?)",
+        (entry_id.origin, entry_id.seq, Kind.ABSENT, Kind.DISPUTED),
     )
