@@ -1,0 +1,1 @@
+"""Floor 7: the command line. One module per command; the work is done on the floors below."""

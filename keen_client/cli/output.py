@@ -1,0 +1,103 @@
+"""What the command line prints: data to stdout, everything else to stderr.
+
+Text that came from events, from the server or from the caller may hold control
+characters that a terminal would obey; nothing leaves here with one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+import orjson
+
+from keen_client.cli import exit_codes
+from keen_client.errors import KeenError, NightlyLockedError, UsageError
+from keen_client.report.printable import printable
+
+SCHEMA: Final = 1
+
+#: What JSON may hold as it is, though a terminal obeys it or shows a line in another order.
+_UNSAFE_IN_JSON: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def json_line(value: Any) -> bytes:
+    """*value* as one line of JSON, in UTF-8, without characters that a terminal obeys."""
+    try:
+        text = orjson.dumps(value).decode()
+    except (TypeError, UnicodeError):  # a lone surrogate, of a file name that is no UTF-8
+        text = json.dumps(value, separators=(",", ":"))
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
+
+
+def emit(fields: Mapping[str, Any]) -> None:
+    """Print the one document of a command that was asked for JSON."""
+    click.echo(json_line({"schema": SCHEMA, **fields}), nl=False)
+
+
+def say(text: object = "") -> None:
+    """Print one line of data to stdout."""
+    click.echo(printable(text))
+
+
+def note(text: object) -> None:
+    """Print one line to stderr."""
+    click.echo(printable(text), err=True)
+
+
+def code_of(error: BaseException) -> int:
+    """The exit status for an error that ended a command."""
+    if isinstance(error, UsageError):
+        return exit_codes.USAGE
+    if isinstance(error, NightlyLockedError):
+        return exit_codes.LOCKED
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    return exit_codes.ERROR
+
+
+def show_error(error: BaseException, *, as_json: bool) -> None:
+    """Say what went wrong in one line and what to do in another, or both in a document on stdout."""
+    code, message, hint = describe(error)
+    if as_json:
+        emit({"error": {"code": code, "message": message, "hint": hint}})
+        return
+    note(f"error: {message}")
+    if hint:
+        note(f"hint: {hint}")
+
+
+def describe(error: BaseException) -> tuple[str, str, str | None]:
+    """(code, message, hint) of an error. The words of an error nobody foresaw are left out: they may quote an event."""
+    if isinstance(error, KeenError):
+        return error.code, error.message, error.hint
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx is not None else "keen-client"
+        return "usage", error.format_message().rstrip("."), f"see `{path} --help`"
+    if isinstance(error, click.ClickException):
+        return "error", error.format_message().rstrip("."), None
+    if isinstance(error, OSError):
+        named = f" ({error.filename})" if error.filename is not None else ""
+        reason = error.strerror or type(error).__name__
+        return (
+            "os",
+            f"the operating system refused: {reason}{named}; what was recorded before is in the log",
+            "correct that and run the command again",
+        )
+    return (
+        "unexpected",
+        f"unexpected {type(error).__name__}; what was recorded before is in the log",
+        "run it again with KEEN_DEBUG=1 to see the traceback, and report it",
+    )
+
+
+def be_able_to_print() -> None:
+    """Let no character stop a report: what the terminal's encoding lacks stands as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

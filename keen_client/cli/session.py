@@ -1,0 +1,157 @@
+"""What a command works with: the settings, the log, the client's machinery; opened and closed around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from keen_client._foundation.clock import SystemClock
+from keen_client._foundation.randomness import SystemRandomness
+from keen_client.cli.options import Connection
+from keen_client.cli.output import note
+from keen_client.client.settings import Settings, read_settings
+from keen_client.errors import ConfigurationError, InvalidEnvironmentError
+from keen_client.eventlog.config import Durability, LogConfig
+from keen_client.eventlog.directory import Binding
+from keen_client.eventlog.log import EventLog
+from keen_client.observability.signals import (
+    DeliveryPaused,
+    DeliveryResumed,
+    EventsRejected,
+    OutcomeUnknown,
+    SenderFailed,
+    Signal,
+)
+
+if TYPE_CHECKING:
+    from keen_client.client.wiring import Machinery
+
+#: What a command gives the sender at its end to finish requests in flight.
+CLOSE_SECONDS: Final = 2.0
+
+
+def settings_of(connection: Connection) -> Settings:
+    """The settings that hold for this command.
+
+    Raises:
+        ConfigurationError: one is missing or cannot be used. Nothing was recorded and nothing was sent.
+    """
+    return read_settings(
+        {"project_id": connection.project_id, "base_url": connection.base_url, "log": connection.log},
+        config_file=connection.config,
+    )
+
+
+def enabled_settings_of(connection: Connection) -> Settings:
+    """The settings, where they do not switch everything off.
+
+    Raises:
+        ConfigurationError: KEEN_DISABLED is set, or see :func:`settings_of`. Nothing was sent.
+    """
+    settings = settings_of(connection)
+    if settings.is_disabled:
+        raise ConfigurationError(
+            "everything is switched off by KEEN_DISABLED; nothing was read and nothing was sent",
+            "unset KEEN_DISABLED",
+        )
+    return settings
+
+
+@contextmanager
+def open_log(
+    place: Path, binding: Binding | None, *, make: bool = False, durability: Durability = "full"
+) -> Iterator[EventLog]:
+    """The log at *place*; *binding* None looks at whatever project's it is."""
+    log = EventLog(
+        place, binding, LogConfig(durability=durability), SystemClock(), SystemRandomness(), make=make
+    )
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@contextmanager
+def look_at_log(connection: Connection) -> Iterator[EventLog]:
+    """The log, to look at it: where it is named, no project has to be."""
+    named = connection.log or os.environ.get("KEEN_LOG")
+    try:
+        settings = enabled_settings_of(connection)
+        place, binding = settings.log, settings.binding
+    except InvalidEnvironmentError:
+        if not named:
+            raise
+        place, binding = Path(named).expanduser().absolute(), None
+    with open_log(place, binding) as log:
+        yield log
+
+
+@contextmanager
+def open_machinery(
+    connection: Connection,
+    *,
+    background: bool = False,
+    needs_write_key: bool = False,
+    needs_read_key: bool = False,
+) -> Iterator[Machinery]:
+    """Everything a client has, over an existing log; warnings of delivery go to stderr.
+
+    Raises:
+        InvalidEnvironmentError: a key is needed and not there. Nothing was sent.
+        EventLogError: there is no log, or it cannot be used. Nothing was sent.
+    """
+    from keen_client.client.wiring import Machinery
+    from keen_client.delivery.config import DeliveryConfig
+
+    settings = enabled_settings_of(connection)
+    if needs_write_key:
+        settings.project.key_for("write")
+    if needs_read_key:
+        settings.project.key_for("read")
+    machinery = Machinery(
+        settings,
+        log_config=LogConfig(),
+        delivery_config=DeliveryConfig(),
+        background=background,
+        hooks=[SignalNotes()],
+        make_log=False,
+    )
+    try:
+        yield machinery
+    finally:
+        machinery.close(CLOSE_SECONDS)
+
+
+class SignalNotes:
+    """A hook that tells on stderr what may want a person; the same words are not repeated in a row."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, signal: Signal) -> None:
+        """Note one signal."""
+        text = _words(signal)
+        if text and text != self._last:
+            self._last = text
+            note(text)
+
+
+def _words(signal: Signal) -> str:
+    if isinstance(signal, DeliveryPaused):
+        hint = f" ({signal.hint})" if signal.hint else ""
+        return f"warning: delivery waits: {signal.reason}{hint}; every event stays in the log"
+    if isinstance(signal, DeliveryResumed):
+        return "the server accepts events again"
+    if isinstance(signal, EventsRejected):
+        return (
+            f"warning: the server refused {signal.count:,} events of {signal.collection} ({signal.name});"
+            " see `keen-client dead list`"
+        )
+    if isinstance(signal, OutcomeUnknown):
+        return f"warning: {signal.count:,} events were sent and no usable answer came ({signal.reason}); they stay in the log"
+    if isinstance(signal, SenderFailed):
+        return f"warning: the sender failed ({signal.error}) and goes on; every event stays in the log"
+    return ""
