@@ -1,0 +1,99 @@
+"""``keen-client serve``: a Keen server on this machine, which can misbehave on command."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from keen_client.cli import exit_codes
+from keen_client.cli.options import json_option
+from keen_client.cli.output import json_line, note
+
+if TYPE_CHECKING:
+    from keen_client.server.running import LocalServer
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep events, tokens and keys there. Without, all is in memory.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Misbehave, such as lose=0.02 or delay=0.05:2h; may be given more than once.",
+)
+@click.option("--seed", type=int, help="Make the faults' decisions repeatable.")
+@json_option
+def serve(
+    host: str, port: int, data: Path | None, faults: tuple[str, ...], seed: int | None, as_json: bool
+) -> None:
+    """Serve Keen's API on this machine until Ctrl-C or SIGTERM.
+
+    Project id and keys are those of the environment (KEEN_PROJECT_ID,
+    KEEN_WRITE_KEY, KEEN_READ_KEY, KEEN_MASTER_KEY) where set, else made up.
+    With --json one line with the address and the keys is printed when the
+    server answers; without it, lines to paste into a shell.
+
+    Faults: lose, lose-keep-token, duplicate, null-properties, null-timestamp,
+    reject, cut-after-store, partial-reads, http-500, html-502 (probabilities);
+    delay=P:DURATION, shift=P:DURATION, forget=START/END, rate-limit=N,
+    slow=DURATION, tokens=edge|visible|off. POST /_control/faults and
+    /_control/release (master key) change and release them while it runs.
+    """
+    from keen_client.errors import UsageError
+    from keen_client.server.faults import parse_faults
+    from keen_client.server.running import serve_forever
+
+    try:
+        parse_faults(faults)
+    except ValueError as error:
+        raise UsageError(f"{error}; nothing was started", "see `keen-client serve --help`") from error
+    if data is not None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def ready(server: LocalServer) -> None:
+        _announce(server, as_json=as_json)
+
+    # The server stops cleanly at either signal and then raises it again: then we are done.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    serve_forever(ready, host=host, port=port, directory=data, faults=faults, seed=seed)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(exit_codes.OK)
+
+
+def _announce(server: LocalServer, *, as_json: bool) -> None:
+    document = server.ready_document()
+    if as_json:
+        click.echo(json_line(document), nl=False)
+        return
+    variables = {
+        "KEEN_BASE_URL": document["url"],
+        "KEEN_PROJECT_ID": document["project_id"],
+        "KEEN_WRITE_KEY": document["write_key"],
+        "KEEN_READ_KEY": document["read_key"],
+        "KEEN_MASTER_KEY": document["master_key"],
+    }
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(str(value))}")
+    note(f"serving {document['url']}; stop with Ctrl-C")
