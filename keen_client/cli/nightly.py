@@ -1,0 +1,71 @@
+"""``keen-client nightly``: send, verify, replay what is proven missing, verify again."""
+
+from __future__ import annotations
+
+import click
+
+from keen_client.cli.options import Connection, Windows, connection_options, json_option, window_options
+from keen_client.cli.output import emit, say
+from keen_client.cli.times import Seconds
+
+
+@click.command()
+@window_options(required=False)
+@click.option(
+    "--max-replay",
+    metavar="N",
+    type=click.IntRange(0),
+    help="Resend up to N events, however large a share of the windows they are.",
+)
+@click.option(
+    "--send-timeout", type=Seconds(), help="Give the sending at the beginning at most so many seconds."
+)
+@connection_options
+@json_option
+def nightly(
+    windows: Windows,
+    max_replay: int | None,
+    send_timeout: float | None,
+    connection: Connection,
+    as_json: bool,
+) -> int:
+    """Send, verify, replay what is proven missing, verify again.
+
+    For cron, a systemd timer or a Kubernetes CronJob: it may be killed at any
+    moment and run again. Without --start and --end it reads the windows that
+    are due.
+
+    Exit status: as of verify, for the last verification; 75 when another
+    nightly or replay job is at work.
+    """
+    from keen_client.cli.proof import look_of, open_night, show_lines, title_of
+    from keen_client.report.terminal import plan_lines, verification_lines
+
+    with open_night(connection, windows) as (night, machinery):
+        report = night.run(
+            windows.start,
+            windows.end,
+            collections=windows.collections,
+            window=windows.window,
+            max_replay=max_replay,
+            send_timeout=send_timeout,
+        )
+        title = title_of("nightly", machinery)
+    status = report.exit_status()
+    if as_json:
+        emit(report.document())
+        return status
+    look = look_of(windows)
+    sent = report.sent
+    say(
+        f"SENT  {sent.acknowledged:,} acknowledged, {sent.rejected:,} rejected;"
+        f" left: {sent.pending:,} pending, {sent.unknown:,} unknown"
+        + (f" ({sent.reason})" if sent.reason else "")
+    )
+    if report.after is not report.before:
+        show_lines(verification_lines(report.before, f"{title}   before", look))
+    show_lines(plan_lines(report.replay.document()))
+    show_lines(verification_lines(report.after, title, look))
+    if status != report.after.exit_status():
+        say(f"exit {status}: the status of the windows, and of what sending left or refused")
+    return status

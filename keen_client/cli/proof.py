@@ -1,0 +1,77 @@
+"""What ``verify``, ``replay`` and ``nightly`` share: a night over the machinery, and the printing of its reports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from keen_client.cli.options import Connection, Windows
+from keen_client.cli.progress import progress_bars
+from keen_client.cli.times import parse_duration
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from keen_client.client.wiring import Machinery
+    from keen_client.replay.night import Night
+    from keen_client.report.terminal import Look
+
+
+@contextmanager
+def open_night(connection: Connection, windows: Windows) -> Iterator[tuple[Night, Machinery]]:
+    """A night as the options want it. Its steps are shown on stderr where somebody watches."""
+    from keen_client.cli.session import open_machinery
+    from keen_client.replay.night import Night
+
+    with open_machinery(connection, needs_read_key=True) as machinery, progress_bars() as show:
+        yield (
+            Night(
+                log=machinery.log,
+                api=machinery.api,
+                sender=machinery.sender,
+                clock=machinery.clock,
+                preset=windows.preset,
+                settle=windows.settle,
+                allow_immediate=windows.allow_immediate,
+                hooks=machinery.hooks,
+                on_progress=show,
+            ),
+            machinery,
+        )
+
+
+def title_of(command: str, machinery: Machinery) -> str:
+    """The first words of a report."""
+    return f"keen-client {command}   project {machinery.settings.project_id} at {machinery.settings.base_url}"
+
+
+def look_of(windows: Windows) -> Look:
+    """How reports look on this terminal."""
+    from keen_client.report.terminal import Look
+
+    return Look(
+        ascii_only=not can_draw(),
+        settle_ms=None if windows.settle is None else parse_duration(windows.settle),
+    )
+
+
+def can_draw() -> bool:
+    """Whether stdout can show the glyphs of the heat map."""
+    from keen_client.report.heat_map import GLYPHS
+
+    try:
+        "".join(glyph.sign for glyph in GLYPHS.values()).encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def show_lines(lines: Iterable[Text]) -> None:
+    """Print report lines to stdout, in colour where that is a terminal and NO_COLOR is not set."""
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    for line in lines:
+        console.print(line)

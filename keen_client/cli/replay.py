@@ -1,0 +1,48 @@
+"""``keen-client replay``: resend exactly what verification has proven missing; a dry run unless told otherwise."""
+
+from __future__ import annotations
+
+import click
+
+from keen_client.cli.options import Connection, Windows, connection_options, json_option, window_options
+from keen_client.cli.output import emit
+
+
+@click.command()
+@window_options(required=True)
+@click.option("--yes", is_flag=True, help="Resend. Without, only the plan is printed.")
+@click.option(
+    "--max-replay",
+    metavar="N",
+    type=click.IntRange(0),
+    help="Resend up to N events, however large a share of the windows they are.",
+)
+@connection_options
+@json_option
+def replay(windows: Windows, yes: bool, max_replay: int | None, connection: Connection, as_json: bool) -> int:
+    """Verify, then resend what is proven missing, with identity and timestamp unchanged.
+
+    Without --yes it only prints what would be resent. It stops and asks where
+    a window lacks more than 5 % and more than 100 events: that is more likely a
+    wrong key than a loss.
+
+    Exit status: as of verify; 75 when another nightly or replay job is at work.
+    """
+    from keen_client.cli.proof import look_of, open_night, show_lines, title_of
+    from keen_client.report.terminal import plan_lines, verification_lines
+
+    with open_night(connection, windows) as (night, machinery):
+        report = night.replay(
+            *windows.edges,
+            collections=windows.collections,
+            window=windows.window,
+            yes=yes,
+            max_replay=max_replay,
+        )
+        title = title_of("replay", machinery)
+    if as_json:
+        emit(report.document())
+    else:
+        show_lines(verification_lines(report.verification, title, look_of(windows)))
+        show_lines(plan_lines(report.document()))
+    return report.exit_status()
