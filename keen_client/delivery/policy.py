@@ -67,7 +67,9 @@ class Policy:
         the latest batch of which the server accepted anything.
         """
         wait_seconds = self._wait_seconds(judgement, failures)
-        due_ms = now_ms + int(wait_seconds * MS_PER_SECOND)
+        # A wall or a dead network is the sender's matter: with another key or tomorrow the events may go at once.
+        held = wait_seconds if judgement.turn is Turn.RATE_LIMITED else 0.0
+        due_ms = now_ms + int(held * MS_PER_SECOND)
         settlements: list[Settlement] = []
         memo: dict[Outcome, Settlement] = {}
         for claimed, outcome in zip(entries, judgement.outcomes, strict=True):

@@ -137,13 +137,18 @@ class Outbox:
         older than *resend_unknown_since_ms*; None: never.
         """
         with self._claiming:
-            now_ms = self._clock.wall_ms()
-            due = self._due_ranges(now_ms, resend_unknown_since_ms)
-            if due:
-                claim = self._claim_again(due, now_ms, events_max, bytes_max)
-                if claim is not None:
-                    return claim
-            return self._claim_new(now_ms, events_max, bytes_max)
+            return self._state.with_reserve(
+                lambda: self._claim(events_max, bytes_max, resend_unknown_since_ms)
+            )
+
+    def _claim(self, events_max: int, bytes_max: int, since_ms: int | None) -> Claim | None:
+        now_ms = self._clock.wall_ms()
+        due = self._due_ranges(now_ms, since_ms)
+        if due:
+            claim = self._claim_again(due, now_ms, events_max, bytes_max)
+            if claim is not None:
+                return claim
+        return self._claim_new(now_ms, events_max, bytes_max)
 
     def _due_ranges(self, now_ms: int, since_ms: int | None) -> list[Range]:
         with self._state.reading() as db:
@@ -308,6 +313,9 @@ class Outbox:
         What was once unknown stays unknown until a query or an honoured token
         settles it: a later refusal does not prove that it is not there.
         """
+        self._state.with_reserve(lambda: self._settle(claim, settlements))
+
+    def _settle(self, claim: Claim, settlements: Sequence[Settlement]) -> None:
         now_ms = self._clock.wall_ms()
         with self._state.transaction() as db:
             last_batch = self._state.counter("batches")

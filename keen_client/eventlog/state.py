@@ -12,24 +12,26 @@ import ctypes
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from keen_client._foundation.files import PRIVATE_FILE_MODE
-from keen_client.errors import EventLogTooNewError
+from keen_client._foundation.files import PRIVATE_FILE_MODE, file_identity
+from keen_client.errors import EventLogDamagedError, EventLogFullError, EventLogTooNewError
 from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, forked_guard, take_part
 from keen_client.eventlog.sqlite_faults import is_disk_full, translate, translate_os_error
 
 STATE_FILE: Final = "state.db"
 RESERVE_FILE: Final = "reserve"
 BUSY_TIMEOUT_SECONDS: Final = 30.0
+
+_ResultT = TypeVar("_ResultT")
 
 _migrations: Final = Migrations("keen_client")
 
@@ -65,6 +67,10 @@ class State:
     def _open(self) -> None:
         self._lock = threading.RLock()
         self._parked = False
+        self._connect()
+        self._pid = os.getpid()  # last: another thread may look at it meanwhile
+
+    def _connect(self) -> None:
         try:
             if not self._read_only and not self.path.exists():
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE_MODE))
@@ -90,7 +96,7 @@ class State:
             if isinstance(error, sqlite3.Error):
                 raise translate(error, self.path, "nothing was changed") from error
             raise
-        self._pid = os.getpid()  # last: another thread may look at it meanwhile
+        self._identity = file_identity(self.path)
 
     def _migrate(self) -> None:
         ours = {migration.name for migration in _migrations._migrations}  # noqa: SLF001 — no public list
@@ -121,6 +127,7 @@ class State:
         """A connection to read from; hold it briefly: its readers hold up the writers."""
         self._mind_fork()
         with self._lock:
+            self._mind_replacement()
             try:
                 yield self._connection
             except sqlite3.Error as error:
@@ -138,6 +145,7 @@ class State:
             if self._connection.in_transaction:
                 yield self._connection
                 return
+            self._mind_replacement()
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
@@ -165,6 +173,13 @@ class State:
     def _undo(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+    def with_reserve(self, action: Callable[[], _ResultT]) -> _ResultT:
+        """Run *action*, once more if the disk was full: the first try gave the reserve up for it."""
+        try:
+            return action()
+        except EventLogFullError:
+            return action()
 
     def fact(self, name: str) -> str | None:
         """A named fact; None when it was never noted."""
@@ -207,6 +222,24 @@ class State:
                 if self._pid != os.getpid():
                     leak(self._connection)
                     self._open()
+
+    def _mind_replacement(self) -> None:
+        """Go over to the file at the path when recovery has put another one there: the old one counts no more.
+
+        Raises:
+            EventLogDamagedError: there is none.
+        """
+        identity = file_identity(self.path)
+        if identity == self._identity or self._connection.in_transaction:
+            return
+        if identity is None:
+            raise EventLogDamagedError(
+                f"{self.path.name} is gone; nothing was changed",
+                "start again: it is rebuilt from the segments when the log is opened",
+                path=self.path,
+            )
+        self._connection.close()
+        self._connect()
 
     def before_fork(self) -> None:
         """Let a transaction end: a child would inherit its locks without their protection."""
