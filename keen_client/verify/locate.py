@@ -9,6 +9,7 @@ missing. Nothing is concluded where the sightings contradict the totals.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -210,6 +211,9 @@ class _Work:
         self._found: set[EntryId] = set()
         self._first = stretch[0].local.start_ms
         self._width = stretch[0].local.end_ms - self._first
+        self._readable = Counter(
+            (self.start_of(entry.timestamp_ms), entry.origin) for entry in self.entries.values()
+        )
 
     def start_of(self, timestamp_ms: int) -> int:
         """The start of the window that holds an instant of the stretch."""
@@ -275,11 +279,7 @@ class _Work:
             else:
                 findings.trouble = CONTRADICTION
         expected = window.local.by_origin.get(origin)
-        readable = sum(
-            1
-            for entry in self.entries.values()
-            if entry.origin == origin and window.local.start_ms <= entry.timestamp_ms < window.local.end_ms
-        )
+        readable = self._readable.get((window.local.start_ms, origin), 0)
         findings.unreadable += max(0, (expected.n if expected else 0) - readable)
 
     def _note_duplicates(self, origin: str) -> None:

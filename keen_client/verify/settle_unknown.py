@@ -34,24 +34,23 @@ def acknowledge_seen(log: EventLog, ids: Collection[EntryId]) -> int:
     Nothing else changes: what is in flight again is left to its sender. A dead
     letter of a later attempt is no longer one: the event is there.
     """
-    seen = {origin: {i.seq for i in group} for origin, group in _by_origin(ids)}
+    seen: dict[str, set[int]] = {}
+    for entry_id in ids:
+        seen.setdefault(entry_id.origin, set()).add(entry_id.seq)
     settled = 0
     with log.state.transaction() as db:
-        for origin, seqs in seen.items():
-            rows = db.execute(
-                f"SELECT {COLUMNS} FROM ranges WHERE origin = ? AND state = 'unknown' AND seq_hi >= ? AND seq_lo <= ?",  # noqa: S608
-                (origin, min(seqs), max(seqs)),
-            ).fetchall()
-            for row in map(Range.of, rows):
-                pieces = _split(row, seqs)
-                done = sum(piece.count for piece in pieces if piece.state is DeliveryState.ACKNOWLEDGED)
-                if done:
-                    replace_range(db, row, pieces, merge=True)
-                    settled += done
-            db.executemany(
-                "DELETE FROM dead_letters WHERE origin = ? AND seq = ? AND status = 'unsure'",
-                [(origin, seq) for seq in sorted(seqs)],
-            )
+        rows = db.execute(f"SELECT {COLUMNS} FROM ranges WHERE state = 'unknown'").fetchall()  # noqa: S608
+        for row in map(Range.of, rows):
+            pieces = _split(row, seen.get(row.origin, ()))
+            done = [piece for piece in pieces if piece.state is DeliveryState.ACKNOWLEDGED]
+            if done:
+                replace_range(db, row, pieces, merge=True)
+            for piece in done:
+                settled += piece.count
+                db.execute(
+                    "DELETE FROM dead_letters WHERE origin = ? AND seq BETWEEN ? AND ? AND status = 'unsure'",
+                    (piece.origin, piece.seq_lo, piece.seq_hi),
+                )
         log.state.count("acknowledged", settled)
     return settled
 
@@ -80,10 +79,6 @@ def bury_absent(log: EventLog, entries: Iterable[Entry], at_ms: int) -> int:
             buried += 1
         log.state.count("rejected", buried)
     return buried
-
-
-def _by_origin(ids: Collection[EntryId]) -> Iterable[tuple[str, Iterable[EntryId]]]:
-    return groupby(sorted(ids), key=lambda entry_id: entry_id.origin)
 
 
 def _split(row: Range, seqs: Collection[int]) -> list[Range]:
