@@ -25,6 +25,7 @@ from keen_client.eventlog.state import State
 from keen_client.eventlog.succession import Succession
 from keen_client.eventlog.totals import Totals
 from keen_client.events.encoding import EncodedEvent
+from keen_client.events.identity import SEQ_MAX
 
 
 class EventLog:
@@ -92,9 +93,15 @@ class EventLog:
     def entries(
         self, collection: str | None = None, start_ms: int | None = None, end_ms: int | None = None
     ) -> Iterator[Entry]:
-        """All entries that lie in the log, by segment and seq; ``keen.timestamp`` in [start, end)."""
-        for name in list_segments(self.directory.segments):
-            for entry in self.shelf.entries(name.origin, 1, self.shelf.last_seq(name.origin)):
+        """All entries that lie in the log, by segment and seq; ``keen.timestamp`` in [start, end).
+
+        Those that outlived their segment come first.
+        """
+        present = [name.origin for name in list_segments(self.directory.segments)]
+        with self.state.reading() as db:
+            kept = [origin for (origin,) in db.execute("SELECT DISTINCT origin FROM kept ORDER BY origin")]
+        for origin in [*(origin for origin in kept if origin not in present), *present]:
+            for entry in self.shelf.entries(origin, 1, SEQ_MAX):
                 if collection is not None and entry.collection != collection:
                     continue
                 if start_ms is not None and entry.timestamp_ms < start_ms:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
-from keen_client._foundation.clock import Clock
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_SECOND, Clock
 from keen_client._foundation.files import PRIVATE_FILE_MODE, make_private_directory, sync_directory, sync_file
 from keen_client.errors import EventLogBusyError, EventLogError
 from keen_client.eventlog.config import LogConfig
+from keen_client.eventlog.damage import set_file_aside
 from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.fold import fold_entries, stamp_entry
@@ -22,8 +25,6 @@ from keen_client.eventlog.state import STATE_FILE, State
 from keen_client.eventlog.succession import recording_span
 from keen_client.eventlog.totals import Totals
 
-#: Replay runs after a rebuild are numbered from here on: above any that the lost file may have used.
-RUN_FLOOR_STEP: Final = 1_000
 _WAIT_SECONDS: Final = 60.0
 
 
@@ -39,7 +40,8 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
     *unknown*, never pending, until a query or an honoured token settles it;
     nothing is reclaimable until it is verified anew; and windows before the
     oldest segment present are unverifiable, since what was reclaimed is not
-    known any more.
+    known any more. What lies in no segment (kept entries, the record of
+    reclaimed segments) comes from the last nightly copy, where there is one.
 
     Raises:
         EventLogBusyError: another process is at it.
@@ -53,7 +55,7 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
                 "try again",
                 path=directory.path,
             )
-        if not state_is_missing(directory):
+        if directory.state.exists():
             return
         workshop = directory.path / ".rebuild"
         shutil.rmtree(workshop, ignore_errors=True)
@@ -64,15 +66,121 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
             names = list_segments(directory.segments)
             for name in names:
                 _rebuild_segment(directory, state, totals, name, clock.wall_ms())
-            first_day_ms = min(sum(recording_span(name)) // 2 for name in names)
+            _take_over(directory, state, clock.wall_ms())
             state.note("rebuilt_ms", str(clock.wall_ms()))
-            state.note("unverifiable_before_ms", str(first_day_ms))
-            state.note("run_floor", str(clock.wall_ms() // 1_000 * RUN_FLOOR_STEP))
+            state.note(
+                "unverifiable_before_ms", str(_unverifiable_before_ms(directory, names, clock.wall_ms()))
+            )
+            # Seconds since 1970: above any number that the lost file used, and still short on the wire.
+            state.note("run_floor", str(clock.wall_ms() // MS_PER_SECOND))
         finally:
             state.close()
         (workshop / STATE_FILE).replace(directory.state)
         sync_directory(directory.path)
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def recover_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> Path:
+    """Set a damaged ``state.db`` aside and rebuild it; where the damaged one lies now.
+
+    For the holder of the sender lock and of the nightly lock: whoever else has
+    the old file open goes over to the new one before its next transaction.
+
+    Raises:
+        EventLogError: as for :func:`rebuild_state`.
+    """
+    moved = set_file_aside(directory, directory.state, clock.wall_ms())
+    rebuild_state(directory, config, clock)
+    state = State(directory.path)
+    try:
+        with state.transaction() as db:
+            db.execute(
+                "INSERT INTO damages (at_ms, origin, file, reason, salvaged, lost) VALUES (?, '', ?, ?, 0, NULL)",
+                (clock.wall_ms(), moved.name, "state.db was damaged; rebuilt from the segments present"),
+            )
+    finally:
+        state.close()
+    return moved
+
+
+#: Tables whose rows about segments that are no longer there a nightly copy can give back.
+_OF_GONE_SEGMENTS: Final = (
+    "origins",
+    "ranges",
+    "totals",
+    "audited",
+    "exceptions",
+    "dead_letters",
+    "kept",
+    "reclaims",
+    "evidence",
+)
+
+
+def _take_over(directory: LogDirectory, state: State, now_ms: int) -> None:
+    """Take from the nightly copy what it alone knows: the rows of segments that are no longer there.
+
+    Their entries may have been sent since: what was to be sent is *unknown*.
+    A copy that is damaged, or of another version, gives nothing.
+    """
+    if not directory.state_copy.exists():
+        return
+    # A copy of the copy: the original is opened by nobody and stays as it is.
+    borrowed = state.path.with_name("copy.db")
+    shutil.copyfile(directory.state_copy, borrowed)
+    try:
+        with state.reading() as db:
+            db.execute("ATTACH DATABASE ? AS copy", (str(borrowed),))
+    except EventLogError:
+        return
+    try:
+        with state.transaction() as db:
+            for table in _OF_GONE_SEGMENTS:
+                db.execute(
+                    f"INSERT INTO main.{table} SELECT * FROM copy.{table} WHERE origin IN"  # noqa: S608
+                    " (SELECT origin FROM copy.origins WHERE status IN ('reclaimed', 'damaged'))"
+                    " AND origin NOT IN (SELECT origin FROM main.origins WHERE rebuilt = 1)"
+                )
+            db.execute("INSERT INTO main.damages SELECT * FROM copy.damages")
+            db.execute(
+                "UPDATE ranges SET state = 'unknown', unsure = 1, a = max(a, 0), batch = 0, last_ms = ?,"
+                " first_ms = CASE first_ms WHEN 0 THEN ? ELSE first_ms END"
+                " WHERE state IN ('pending', 'inflight', 'replay')",
+                (now_ms, now_ms),
+            )
+            state.note("copy_taken_over_ms", str(now_ms))
+    except EventLogError:
+        return
+    finally:
+        with state.reading() as db:
+            db.execute("DETACH DATABASE copy")
+
+
+def _unverifiable_before_ms(directory: LogDirectory, names: Sequence[SegmentName], now_ms: int) -> int:
+    """Before when nobody knows any more what was recorded: segments may have been reclaimed.
+
+    The day of the oldest segment present; where one that is sealed names a
+    successor that is not there, one was reclaimed out of turn, and it is the
+    day of the next one present.
+    """
+    days = sorted({sum(recording_span(name)) // 2 for name in names})
+    present = {name.origin for name in names}
+    before = days[0] if days else now_ms
+    for name in names:
+        try:
+            reader = SegmentReader(directory.segments, name)
+        except (sqlite3.Error, EventLogError):
+            continue
+        try:
+            successor = reader.header().successor
+        except (sqlite3.Error, EventLogError):
+            continue
+        finally:
+            reader.close()
+        if successor is not None and successor.origin not in present:
+            gap_ms = sum(recording_span(successor)) // 2
+            before = max(before, min((day for day in days if day > gap_ms), default=gap_ms + MS_PER_DAY))
+    return before
 
 
 def copy_state(directory: LogDirectory, state: State) -> None:

@@ -1,0 +1,107 @@
+"""Salvage: reading what can be read of a damaged segment. Changes nothing of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import attrs
+import orjson
+
+from keen_client.eventlog.entry import Entry
+from keen_client.events.identity import SEQ_MAX
+
+#: Rows asked for at once; where they cannot be read, the two halves are asked for.
+_CHUNK: Final = 1_024
+#: Where the end of the file is not known: so many numbers in a row without an entry are taken for it.
+_GIVE_UP_AFTER: Final = 65_536
+
+
+@attrs.frozen
+class Salvage:
+    """What could be read. ``last``: the last seq that the file held; None when it cannot be told."""
+
+    entries: tuple[Entry, ...]
+    last: int | None
+
+    def lost(self, at_least: int) -> int | None:
+        """Entries that are gone, when it is known that there were *at_least* so many; None: nobody can tell."""
+        return None if self.last is None else max(self.last, at_least) - len(self.entries)
+
+
+def salvage_segment(path: Path, origin: str, at_least: int) -> Salvage:
+    """Read every readable entry of the segment file at *path*, in the order of seq.
+
+    *at_least*: so many entries it is known to have had. Rows whose values are
+    not of the kinds that were written, or whose body is no JSON, count as lost.
+    """
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+    except sqlite3.Error:
+        return Salvage((), None)
+    try:
+        last = _last_seq(connection)
+        entries = tuple(_entries(connection, origin, last, at_least))
+    finally:
+        connection.close()
+    return Salvage(entries, last)
+
+
+def _last_seq(connection: sqlite3.Connection) -> int | None:
+    try:
+        row = connection.execute("SELECT max(seq) FROM entries").fetchone()
+    except sqlite3.Error:
+        return None
+    return int(row[0] or 0)
+
+
+def _entries(connection: sqlite3.Connection, origin: str, last: int | None, at_least: int) -> Iterator[Entry]:
+    end = SEQ_MAX if last is None else max(last, at_least)
+    first, seen = 1, at_least
+    while first <= end:
+        for row in _rows(connection, first, min(first + _CHUNK - 1, end)):
+            entry = _entry(origin, row)
+            if entry is not None:
+                seen = max(seen, entry.seq)
+                yield entry
+        first += _CHUNK
+        if last is None and first > seen + _GIVE_UP_AFTER:
+            return
+
+
+def _rows(connection: sqlite3.Connection, first: int, last: int) -> list[tuple[Any, ...]]:
+    try:
+        return connection.execute(
+            "SELECT seq, collection, ts, recorded, body, keen FROM entries WHERE seq BETWEEN ? AND ? ORDER BY seq",
+            (first, last),
+        ).fetchall()
+    except sqlite3.Error:
+        if first == last or not _has_table(connection):
+            return []
+    middle = (first + last) // 2
+    return _rows(connection, first, middle) + _rows(connection, middle + 1, last)
+
+
+def _has_table(connection: sqlite3.Connection) -> bool:
+    """Whether the file's schema can be read at all: without it, no row can."""
+    try:
+        connection.execute("SELECT 1 FROM entries LIMIT 0")
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _entry(origin: str, row: tuple[Any, ...]) -> Entry | None:
+    seq, collection, ts, recorded, body, keen = row
+    numbers_are_good = all(type(value) is int for value in (seq, ts, recorded))
+    texts_are_good = all(type(value) is str for value in (collection, body, keen))
+    if not numbers_are_good or not texts_are_good:
+        return None
+    try:
+        is_event = isinstance(orjson.loads(body), dict) and (not keen or isinstance(orjson.loads(keen), dict))
+    except ValueError:
+        return None
+    return Entry(origin, seq, collection, ts, recorded, body, keen) if is_event else None
