@@ -75,7 +75,7 @@ class InflightRecovered(Signal):
 
 @attrs.frozen
 class HorizonNear(Signal):
-    """``count`` events will be reclaimed in ``days`` days and are not verified yet."""
+    """``count`` events reach the end of their retention in ``days`` days, unsent or not verified yet."""
 
     level: ClassVar[str] = "WARNING"
     count: int

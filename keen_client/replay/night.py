@@ -22,11 +22,14 @@ from keen_client.delivery.sender import Sender
 from keen_client.errors import NightlyLockedError, UsageError
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.log import EventLog
+from keen_client.eventlog.reclaim import Reclaimed, Reclaimer
 from keen_client.eventlog.recovery import copy_state
 from keen_client.events.identity import EntryId
 from keen_client.observability.hooks import HookSet
+from keen_client.observability.signals import HorizonNear
 from keen_client.replay.plan import ReplayReport, breaker, intents_for
 from keen_client.replay.runs import Runs
+from keen_client.verify.finality import Finality
 from keen_client.verify.moments import Moment, duration_ms, moment_ms, width_ms
 from keen_client.verify.presets import Preset, check_preset, is_loopback, preset
 from keen_client.verify.probe import READY_AFTER_MS, TokenProbe, tokens_honoured
@@ -58,6 +61,7 @@ class NightReport:
     before: VerifyReport
     replay: ReplayReport
     after: VerifyReport
+    reclaimed: Reclaimed
 
     def exit_status(self) -> int:
         """The windows' bits after the night; 32 when events are left unsent, 16 for new dead letters."""
@@ -76,6 +80,12 @@ class NightReport:
             "before": self.before.document(),
             "replay": {k: v for k, v in self.replay.document().items() if k not in ("schema", "verify")},
             "after": self.after.document(),
+            "reclaimed": {
+                "segments": self.reclaimed.segments,
+                "entries": self.reclaimed.entries,
+                "unverified": self.reclaimed.unverified,
+                "kept": self.reclaimed.kept,
+            },
             "exit": self.exit_status(),
         }
 
@@ -116,7 +126,8 @@ class Night:
         check_preset(self._preset, self._base_url, allow_immediate=allow_immediate)
         self._progress: Progress = on_progress or (lambda _what, _done, _total: None)
         self._runs = Runs(log.state, clock)
-        self._courier = Courier(sender, clock, hooks or HookSet(), background=False)
+        self._hooks = hooks or HookSet()
+        self._courier = Courier(sender, clock, self._hooks, background=False)
         self._probe = TokenProbe(log.state, api, clock, randomness or SystemRandomness())
         self._verifier = Verifier(log, api, clock, self._preset)
 
@@ -193,8 +204,9 @@ class Night:
             if replay.replayed or replay.unsettled or replay.found:
                 self._settle()
                 after = self._verify(scope)
+            reclaimed = self._reclaim()
             self._log.state.note("last_nightly_ms", str(self._clock.wall_ms()))
-            return NightReport(sent=sent, before=before, replay=replay, after=after)
+            return NightReport(sent=sent, before=before, replay=replay, after=after, reclaimed=reclaimed)
 
     # ---- resending ----------------------------------------------------------------------
 
@@ -267,6 +279,15 @@ class Night:
                 self._clock.sleep(max(0, ready_ms - self._clock.wall_ms()) / MS_PER_SECOND)
             if self._probe.read() is not None:
                 return
+
+    def _reclaim(self) -> Reclaimed:
+        """Let what is old and final go, and warn of what soon goes unverified."""
+        log = self._log
+        reclaimer = Reclaimer(log.directory, log.state, log.shelf, log.config, self._clock)
+        is_final = Finality(log, self._clock, self._preset)
+        for horizon in reclaimer.horizons(is_final):
+            self._hooks.emit(HorizonNear(horizon.unsent + horizon.unverified, round(horizon.days, 1)))
+        return reclaimer.reclaim(is_final)
 
     def _settle(self) -> None:
         """Wait out a short settle time; a long one is for another night."""

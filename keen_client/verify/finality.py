@@ -1,0 +1,64 @@
+"""Finality: whether anything is still to be learned of an hour. Asks nothing; what is stored decides."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, Clock
+from keen_client.api.cost import Cost, ServerClock
+from keen_client.eventlog.log import EventLog
+from keen_client.queries import Analysis
+from keen_client.verify.presets import Preset
+from keen_client.verify.verdict import Verdict
+from keen_client.verify.verifier import Verifier
+from keen_client.verify.windows import INTERVALS, Scope
+
+_DAY_HOURS = MS_PER_DAY // MS_PER_HOUR
+
+
+class Finality:
+    """Answers ``is_final(collection, hour)`` for retention, from stored observations. Not thread-safe."""
+
+    def __init__(self, log: EventLog, clock: Clock, chosen: Preset) -> None:
+        self._log = log
+        self._verifier = Verifier(log, _Silent(), clock, chosen)
+        self._days: dict[tuple[str, int], frozenset[int]] = {}
+
+    def __call__(self, collection: str, hour: int) -> bool:
+        """Whether the window of *hour* (UTC milliseconds // 3,600,000), or a wider one around it, is final."""
+        day = hour // _DAY_HOURS
+        known = self._days.get((collection, day))
+        if known is None:
+            known = self._days[collection, day] = self._final_hours(collection, day)
+        return hour in known
+
+    def _final_hours(self, collection: str, day: int) -> frozenset[int]:
+        start_ms = day * MS_PER_DAY
+        final: set[int] = set()
+        for width_ms in self._widths(collection, start_ms, start_ms + MS_PER_DAY):
+            scope = Scope(start_ms, start_ms + MS_PER_DAY, width_ms, (collection,))
+            for (_, start), state in self._verifier.outlook(scope).items():
+                if state.state is Verdict.FINAL:
+                    final.update(range(start // MS_PER_HOUR, (start + width_ms) // MS_PER_HOUR))
+        return frozenset(final)
+
+    def _widths(self, collection: str, start_ms: int, end_ms: int) -> list[int]:
+        """The widths, of whole hours, in which the day was ever read."""
+        with self._log.state.reading() as db:
+            rows = db.execute(
+                "SELECT DISTINCT end_ms - start_ms FROM observations"
+                " WHERE collection = ? AND start_ms >= ? AND end_ms <= ?",
+                (collection, start_ms, end_ms),
+            ).fetchall()
+        return [width for (width,) in rows if width in INTERVALS and width % MS_PER_HOUR == 0]
+
+
+class _Silent:
+    """An API that is never asked."""
+
+    cost = Cost()
+    server_clock: ServerClock | None = None
+
+    def query(self, analysis: Analysis, *, all_keys: bool = False) -> NoReturn:
+        """Nothing may ask."""
+        raise AssertionError("finality is derived from what is stored")
