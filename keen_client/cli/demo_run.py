@@ -50,6 +50,9 @@ LOSSES: Final = ("lose", "lose-keep-token", "forget")
 #: Events recorded one by one, each synced before its receipt; the others come in chunks.
 SINGLE_EVENTS_MAX: Final = 300
 CHUNK_EVENTS: Final = 5_000
+#: Up to three weeks of departures are compared hour by hour, more than that day by day: loss that is
+#: spread over all of it would be looked into window by window.
+HOURLY_EVENTS_MAX: Final = 3 * EVENTS_PER_WEEK
 #: The settle time has to be longer than the longest delay, or delayed events would be resent.
 SETTLE_MIN_MS: Final = 3 * MS_PER_SECOND
 DELAY_MAX_MS: Final = 30 * MS_PER_SECOND
@@ -160,11 +163,12 @@ class Demo:
     ) -> DemoResult:
         honoured = self._probe(machinery)
         self._tell(f"probed: the server {'honours' if honoured else 'does NOT honour'} uniqueness tokens")
-        end_ms = self._clock.wall_ms() // MS_PER_HOUR * MS_PER_HOUR
+        window, width_ms = ("1h", MS_PER_HOUR) if self._events <= HOURLY_EVENTS_MAX else ("1d", MS_PER_DAY)
+        end_ms = self._clock.wall_ms() // width_ms * width_ms
         weeks = -(-self._events // EVENTS_PER_WEEK)
         story = load_flights(self._events, end_ms)
 
-        singles = min(SINGLE_EVENTS_MAX, self._events // 10)
+        singles = min(SINGLE_EVENTS_MAX, max(1, self._events // 10))
         if CUT not in self._faults:
             server.change_faults({CUT: {"times": 1}})
         self._record_singly(careful, islice(story, singles))
@@ -198,6 +202,7 @@ class Demo:
         report = night.run(
             ms_to_datetime(end_ms - weeks * MS_PER_WEEK),
             ms_to_datetime(end_ms),
+            window=window,
             # The losses are of our own making: that they are many is no sign of a wrong key.
             max_replay=self._events,
         )
