@@ -25,6 +25,8 @@ from keen_client.errors import UnsupportedPlatformError
 if sys.platform != "win32":
     import fcntl
 
+    _TAKE: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
+
 #: How often a waiter asks again when the kernel will not queue it.
 _ASK_AGAIN_SECONDS: Final = 0.01
 
@@ -84,14 +86,29 @@ class LockFile:
 
     def acquire(self, offset: int = 0, timeout_seconds: float = 0.0) -> bool:
         """Take the lock at byte *offset*, waiting in a fair queue; False when the time ran out."""
-        self._mind_fork()
-        with self._guard:
-            thread_lock = self._threads.setdefault(offset, threading.Lock())
-        if not thread_lock.acquire(blocking=False):
+        self.mind_fork()
+        return self.take(offset, timeout_seconds)
+
+    def take(self, offset: int, timeout_seconds: float) -> bool:
+        """:meth:`acquire` for a caller who has minded forks in the same call: one look at the pid is enough."""
+        thread_lock = self._threads.get(offset)
+        if thread_lock is None:
+            with self._guard:
+                thread_lock = self._threads.setdefault(offset, threading.Lock())
+        if not thread_lock.acquire(False):
             started_ns = _clock.monotonic_ns()
             if timeout_seconds <= 0 or not thread_lock.acquire(timeout=timeout_seconds):
                 return False
             timeout_seconds = max(0.0, timeout_seconds - (_clock.monotonic_ns() - started_ns) / 1e9)
+        # Only the holder of the thread lock adds a waiter for this byte, so without one none can appear now.
+        if offset not in self._waiters:
+            try:
+                fcntl.lockf(self._descriptor, _TAKE, 1, offset)
+            except (BlockingIOError, PermissionError):
+                pass
+            else:
+                self._held.add(offset)
+                return True
         if self._acquire_from_processes(offset, timeout_seconds):
             self._held.add(offset)
             return True
@@ -118,15 +135,18 @@ class LockFile:
 
     def _try_lockf(self, offset: int) -> bool:
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+            fcntl.lockf(self._descriptor, _TAKE, 1, offset)
         except (BlockingIOError, PermissionError):
             return False
         return True
 
     def release(self, offset: int = 0) -> None:
         """Give the lock back. In a forked child that inherited the object this does nothing."""
-        if self._pid != os.getpid() or offset not in self._held:
-            return
+        if self._pid == os.getpid() and offset in self._held:
+            self.give_back(offset)
+
+    def give_back(self, offset: int) -> None:
+        """Give back what :meth:`take` got, in the same call."""
         self._held.discard(offset)
         fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
         self._threads[offset].release()
@@ -154,7 +174,8 @@ class LockFile:
             if got:
                 self.release(offset)
 
-    def _mind_fork(self) -> None:
+    def mind_fork(self) -> None:
+        """In a forked child: forget the parent's locks, once."""
         if self._pid != os.getpid():
             with _registry_guard:
                 if self._pid != os.getpid():
@@ -181,8 +202,9 @@ class _Waiter:
             if self.wanted:
                 self.acquired.set()
             else:
-                self._file._waiters.pop(self._offset, None)  # noqa: SLF001
+                # In this order: whoever finds no waiter takes the lock without the guard.
                 fcntl.lockf(self._file._descriptor, fcntl.LOCK_UN, 1, self._offset)  # noqa: SLF001
+                self._file._waiters.pop(self._offset, None)  # noqa: SLF001
 
     def _queue_up(self) -> None:
         """Return with the lock.

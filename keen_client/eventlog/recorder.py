@@ -16,6 +16,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -48,7 +49,6 @@ from keen_client.events.identity import SEQ_MAX, EntryId
 from keen_client.events.limits import CALL_EVENTS_MAX, CALL_SIZE_MAX_BYTES
 
 _Row = tuple[str, int, int, str, str]
-_Commit = Callable[[SegmentWriter, int], "list[Recorded]"]
 
 #: Rolls, seals met and stuck segments that one call may meet before it gives up.
 _TRIES_MAX: Final = 8
@@ -67,7 +67,11 @@ class _InHand:
     """The segment that this process writes to, and what makes it unfit."""
 
     writer: SegmentWriter
-    identity: tuple[int, int]
+    origin: str
+    path: str
+    lock_byte: int
+    device: int
+    inode: int
     first_ms: int
     end_ms: int
 
@@ -99,6 +103,10 @@ class Recorder:
     ) -> None:
         self._directory = directory
         self._config = config
+        self._is_normal = config.durability == "normal"
+        self._lock_timeout_seconds = config.lock_timeout_seconds
+        self._segment_size_max_bytes = config.segment_size_max_bytes
+        self._entries_max = config.segment_entries_max
         self._clock = clock
         self._succession = succession
         self._on_abandoned = on_abandoned
@@ -109,6 +117,7 @@ class Recorder:
         take_part(self)
 
     def _forget(self) -> None:
+        self._locks.mind_fork()
         self._hand = None
         self._commit_lock = threading.Lock()
         self._parked = False
@@ -125,10 +134,11 @@ class Recorder:
                 it was not recorded.
             RecordOutcomeUnknownError: the disk failed at commit; see the class.
         """
-        self._mind_fork()
-        if self._config.durability == "normal":
+        if self._pid != os.getpid():
+            self._mind_fork()
+        if self._is_normal:
             with self._commit_lock:
-                return self._one(event)[0]
+                return self._commit((event,))[0]
         waiting = _Waiting(event)
         try:
             with self._queue_lock:
@@ -166,7 +176,7 @@ class Recorder:
                 "split the call",
             )
         with self._commit_lock:
-            return self._many(events)
+            return self._commit(events)
 
     def close(self) -> None:
         """Close the connection. What was recorded stays; recording again opens anew."""
@@ -185,7 +195,7 @@ class Recorder:
                     return
                 group = self._queue[:GROUP_EVENTS_MAX]
             try:
-                done = self._one(group[0].event) if len(group) == 1 else self._many([w.event for w in group])
+                done = self._commit([waiting.event for waiting in group])
                 for waiting, recorded in zip(group, done, strict=True):
                     waiting.recorded = recorded
             except KeyboardInterrupt:
@@ -229,91 +239,67 @@ class Recorder:
 
     # ---- one commit ---------------------------------------------------------------------
 
-    def _one(self, event: EncodedEvent) -> list[Recorded]:
-        def commit(writer: SegmentWriter, now_ms: int) -> list[Recorded]:
-            timestamp_ms = now_ms if event.timestamp_ms is None else event.timestamp_ms
-            seq = writer.append_one(event, timestamp_ms, now_ms)
-            return [Recorded(EntryId(writer.name.origin, seq), timestamp_ms)]
-
-        return self._commit([event], commit)
-
-    def _many(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
-        def commit(writer: SegmentWriter, now_ms: int) -> list[Recorded]:
-            rows = _rows(events, now_ms)
-            writer.begin()
-            first, _ = writer.append_many(rows)
-            writer.commit()
-            origin = writer.name.origin
-            return [Recorded(EntryId(origin, first + index), row[1]) for index, row in enumerate(rows)]
-
-        return self._commit(events, commit)
-
-    def _commit(self, events: Sequence[EncodedEvent], commit: _Commit) -> list[Recorded]:
-        """Run *commit* on a good segment under its lock, through rolls, seals, stuck holders and waits for room."""
-        time_is_up_ns: int | None = None
-        while True:
-            try:
+    def _commit(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
+        """Record *events* in one commit, through rolls, seals, stuck holders and waits for room."""
+        try:
+            if self._clock.monotonic_ns() >= self._room.next_look_ns:
                 self._room.check()
-                return self._commit_somewhere(events, commit)
-            except EventLogFullError:
-                if time_is_up_ns is None:
-                    time_is_up_ns = self._room.time_is_up_ns()
-                if not self._room.wait(time_is_up_ns):
-                    raise
+            return self._commit_somewhere(events)
+        except EventLogFullError:
+            time_is_up_ns = self._room.time_is_up_ns()
+            while self._room.wait(time_is_up_ns):
+                with suppress(EventLogFullError):
+                    self._room.check()
+                    return self._commit_somewhere(events)
+            raise
 
-    def _commit_somewhere(self, events: Sequence[EncodedEvent], commit: _Commit) -> list[Recorded]:
+    def _commit_somewhere(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
+        """Insert *events* into a good segment under its lock. This is the hot path: it calls as little as it can."""
         for _ in range(_TRIES_MAX):
-            if self._hand is None:
-                self._take(self._succession.find())
-            hand = self._hand
-            if hand is None:
-                raise AssertionError("no segment in hand after one was taken")
-            writer = hand.writer
-            byte = self._directory.segment_byte(writer.name.origin)
-            if not self._locks.acquire(byte, self._config.lock_timeout_seconds):
+            hand = self._hand or self._take(self._succession.find())
+            if not self._locks.take(hand.lock_byte, self._lock_timeout_seconds):
                 # A stopped process holds it; several open segments are legal.
-                self._succession.shunned.add(writer.name.origin)
+                self._succession.shunned.add(hand.writer.name.origin)
                 self._drop_writer()
                 self._take(self._succession.own())
                 continue
             try:
                 now_ms = self._clock.wall_ms()
-                if self._is_good(hand, now_ms):
-                    try:
-                        return commit(writer, now_ms)
-                    except sqlite3.Error as error:
-                        writer_name = writer.name
-                        outcome = self._after(error, writer, events, now_ms)
-                        if outcome is not None:
-                            return outcome
-                    except BaseException:
-                        writer.rollback()
-                        raise
-                else:
-                    writer_name = writer.name
-                    self._drop_writer()
+                # Before every commit, so the text of the path, which costs less than the Path.
+                status = os.stat(hand.path)  # noqa: PTH116
+                if (
+                    status.st_ino == hand.inode
+                    and status.st_dev == hand.device
+                    and hand.first_ms <= now_ms < hand.end_ms
+                    and status.st_size < self._segment_size_max_bytes
+                    # At the full bound the table's own CHECK refuses; a smaller one has to be asked for.
+                    and (self._entries_max == SEQ_MAX or hand.writer.last_seq() < self._entries_max)
+                ):
+                    if len(events) > 1:
+                        return _insert_many(hand.writer, events, now_ms)
+                    timestamp_ms = events[0].timestamp_ms
+                    if timestamp_ms is None:
+                        timestamp_ms = now_ms
+                    seq = hand.writer.append_one(events[0], timestamp_ms, now_ms)
+                    return [Recorded(EntryId(hand.origin, seq), timestamp_ms)]
+                self._drop_writer()
+            except FileNotFoundError:
+                self._drop_writer()
+            except sqlite3.Error as error:
+                outcome = self._after(error, hand.writer, events, now_ms)
+                if outcome is not None:
+                    return outcome
+            except BaseException:
+                hand.writer.rollback()
+                raise
             finally:
-                self._locks.release(byte)
-            self._succession.roll(writer_name)
+                self._locks.give_back(hand.lock_byte)
+            self._succession.roll(hand.writer.name)
         raise EventLogBusyError(
             f"no segment of {self._directory.path} took the event in {_TRIES_MAX} tries; it was not recorded",
             "look at the log with `keen-client doctor`",
             path=self._directory.path,
         )
-
-    def _is_good(self, hand: _InHand, now_ms: int) -> bool:
-        """Whether the file in hand is still the one at the path, of the day and of a fitting size."""
-        try:
-            status = hand.writer.path.stat()
-        except FileNotFoundError:
-            return False
-        if (status.st_dev, status.st_ino) != hand.identity or not hand.first_ms <= now_ms < hand.end_ms:
-            return False
-        if status.st_size >= self._config.segment_size_max_bytes:
-            return False
-        # At the full bound the table's own CHECK refuses; a smaller one has to be asked for.
-        entries_max = self._config.segment_entries_max
-        return entries_max == SEQ_MAX or hand.writer.last_seq() < entries_max
 
     def _after(
         self, error: sqlite3.Error, writer: SegmentWriter, events: Sequence[EncodedEvent], now_ms: int
@@ -378,9 +364,13 @@ class Recorder:
 
     # ---- the segment in hand ------------------------------------------------------------
 
-    def _take(self, writer: SegmentWriter) -> None:
+    def _take(self, writer: SegmentWriter) -> _InHand:
         identity = file_identity(writer.path) or (-1, -1)
-        self._hand = _InHand(writer, identity, *recording_span(writer.name))
+        byte = self._directory.segment_byte(writer.name.origin)
+        self._hand = _InHand(
+            writer, writer.name.origin, str(writer.path), byte, *identity, *recording_span(writer.name)
+        )
+        return self._hand
 
     def _drop_writer(self) -> None:
         if self._hand is not None:
@@ -413,6 +403,15 @@ class Recorder:
     def after_fork_in_child(self) -> None:
         """Start anew."""
         self._mind_fork()
+
+
+def _insert_many(writer: SegmentWriter, events: Sequence[EncodedEvent], now_ms: int) -> list[Recorded]:
+    rows = _rows(events, now_ms)
+    writer.begin()
+    first, _ = writer.append_many(rows)
+    writer.commit()
+    origin = writer.name.origin
+    return [Recorded(EntryId(origin, first + index), row[1]) for index, row in enumerate(rows)]
 
 
 def _rows(events: Sequence[EncodedEvent], now_ms: int) -> list[_Row]:

@@ -42,6 +42,7 @@ SEGMENT_FORMAT: Final = 1
 
 _SCHEMA: Final = resources.files("keen_client.eventlog").joinpath("sql/segment.sql").read_text("utf-8")
 _DAY_CHARS: Final = 10
+_INSERT_ONE: Final = "INSERT INTO entries (collection, ts, recorded, body, keen) VALUES (?, ?, ?, ?, ?)"
 
 
 @attrs.frozen(order=True, slots=True)
@@ -267,11 +268,10 @@ class SegmentWriter(_OpenSegment):
     def append_one(self, event: EncodedEvent, timestamp_ms: int, recorded_ms: int) -> int:
         """Insert one event in one autocommit statement; its seq."""
         cursor = self.connection.execute(
-            "INSERT INTO entries (collection, ts, recorded, body, keen) VALUES (?, ?, ?, ?, ?)",
-            (event.collection, timestamp_ms, recorded_ms, event.body, event.keen),
+            _INSERT_ONE, (event.collection, timestamp_ms, recorded_ms, event.body, event.keen)
         )
-        self._given = int(cursor.lastrowid or 0)
-        return self._given
+        self._given = seq = cursor.lastrowid or 0
+        return seq
 
     def append_many(self, rows: Sequence[tuple[str, int, int, str, str]]) -> tuple[int, int]:
         """Insert *rows* (collection, ts, recorded, body, keen) in the open transaction; (first, last) seq."""

@@ -35,7 +35,8 @@ class Room:
         self._directory = directory
         self._config = config
         self._clock = clock
-        self._next_look_ns = 0
+        #: By the monotonic clock: before it, :meth:`check` has nothing to say.
+        self.next_look_ns = 0
 
     def check(self) -> None:
         """Return when there is room to record.
@@ -44,10 +45,10 @@ class Room:
             EventLogFullError: the limit or the disk is reached; the event was not recorded.
         """
         now_ns = self._clock.monotonic_ns()
-        if now_ns < self._next_look_ns:
+        if now_ns < self.next_look_ns:
             return
         self._look()
-        self._next_look_ns = now_ns + int(SPACE_CHECK_SECONDS * 1e9)
+        self.next_look_ns = now_ns + int(SPACE_CHECK_SECONDS * 1e9)
 
     def time_is_up_ns(self) -> int:
         """Until when, by the monotonic clock, a refusal that comes now may be waited out."""
@@ -56,7 +57,7 @@ class Room:
 
     def wait(self, time_is_up_ns: int) -> bool:
         """After a refusal: wait for room until then; False when the time is up."""
-        self._next_look_ns = 0
+        self.next_look_ns = 0
         while self._clock.monotonic_ns() < time_is_up_ns:
             self._clock.sleep(SPACE_CHECK_SECONDS / 10)
             try:
