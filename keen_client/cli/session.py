@@ -74,17 +74,26 @@ def open_log(
         log.close()
 
 
-@contextmanager
-def look_at_log(connection: Connection) -> Iterator[EventLog]:
-    """The log, to look at it: where it is named, no project has to be."""
+def place_of(connection: Connection) -> tuple[Path, Binding | None]:
+    """Where the log lies, and whose it should be: None where only the place was named.
+
+    Raises:
+        ConfigurationError: neither the log nor the project is named, or see :func:`enabled_settings_of`.
+    """
     named = connection.log or os.environ.get("KEEN_LOG")
     try:
         settings = enabled_settings_of(connection)
-        place, binding = settings.log, settings.binding
     except InvalidEnvironmentError:
         if not named:
             raise
-        place, binding = Path(named).expanduser().absolute(), None
+        return Path(named).expanduser().absolute(), None
+    return settings.log, settings.binding
+
+
+@contextmanager
+def look_at_log(connection: Connection) -> Iterator[EventLog]:
+    """The log, to look at it: where it is named, no project has to be."""
+    place, binding = place_of(connection)
     with open_log(place, binding) as log:
         yield log
 

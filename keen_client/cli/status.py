@@ -6,28 +6,38 @@ import click
 
 from keen_client.cli import exit_codes
 from keen_client.cli.options import Connection, connection_options, json_option
-from keen_client.cli.output import emit, say
+from keen_client.cli.output import emit, note, say
+from keen_client.cli.times import PRESETS as NAMES
 
 
 @click.command()
+@click.option(
+    "--preset",
+    type=click.Choice(NAMES),
+    default="standard",
+    show_default=True,
+    help="The preset that the nightly job uses: it says when a window is final.",
+)
 @connection_options
 @json_option
-def status(connection: Connection, as_json: bool) -> int:
+def status(preset: str, connection: Connection, as_json: bool) -> int:
     """Show what waits in the log, and whether something is about to go unverified.
 
-    Exit status: 0, or 32 when events are past a horizon: about to be reclaimed
-    and not verified yet.
+    Exit status: 0, or 32 past a horizon: events reach the end of their
+    retention unsent or unverified within days, or the log nears its size limit.
     """
     from keen_client.cli.session import look_at_log
     from keen_client.report.log_status import read_status
     from keen_client.report.printable import size
+    from keen_client.verify.presets import PRESETS
 
     with look_at_log(connection) as log:
-        found = read_status(log, log.clock.wall_ms())
+        found = read_status(log, PRESETS[preset], log.clock.wall_ms())
     document = found.document()
+    bits = exit_codes.LEFT if found.is_past_horizon else exit_codes.OK
     if as_json:
         emit(document)
-        return exit_codes.OK
+        return bits
     say(f"log           {found.path} ({found.segments} segments, {size(found.size_bytes)})")
     say(f"project       {found.project_id} at {found.base_url}")
     backlog = found.backlog
@@ -44,4 +54,13 @@ def status(connection: Connection, as_json: bool) -> int:
     say(f"last accepted {document['last_accepted'] or 'never'}")
     running = " (one is running)" if found.is_nightly_running else ""
     say(f"last nightly  {document['last_nightly'] or 'never'}{running}")
-    return exit_codes.OK
+    for horizon in found.horizons:
+        say(
+            f"HORIZON       {horizon.unsent:,} unsent and {horizon.unverified:,} unverified events of {horizon.name.day}"
+            f" reach the end of their retention in {horizon.days:.1f} days; {horizon.will_go:,} would go unverified"
+        )
+    if found.is_size_near:
+        say("HORIZON       the log nears its size limit; beyond it recording refuses events")
+    if bits:
+        note("hint: run `keen-client send` and `keen-client nightly`, and see what they report")
+    return bits

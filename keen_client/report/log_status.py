@@ -9,13 +9,23 @@ import attrs
 from keen_client._foundation.clock import ms_to_iso
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.outbox import Backlog
+from keen_client.eventlog.reclaim import Reclaimer
+from keen_client.eventlog.retention import SIZE_HORIZON, Horizon
+from keen_client.eventlog.space import log_size_bytes
+from keen_client.verify.finality import Finality
+from keen_client.verify.presets import Preset
 
 _UNSENT = "('pending', 'inflight', 'unknown', 'replay')"
 
 
 @attrs.frozen(kw_only=True)
 class LogStatus:
-    """What ``status`` shows. Times are UTC milliseconds since 1970, None where there is none."""
+    """What ``status`` shows. Times are UTC milliseconds since 1970, None where there is none.
+
+    ``horizons``: what soon reaches the end of its retention unsent or
+    unverified. ``is_size_near``: the log is so large that final segments go
+    before their time, and recording may come to a stop.
+    """
 
     project_id: str
     base_url: str
@@ -30,6 +40,13 @@ class LogStatus:
     size_bytes: int
     is_sender_running: bool
     is_nightly_running: bool
+    horizons: tuple[Horizon, ...] = ()
+    is_size_near: bool = False
+
+    @property
+    def is_past_horizon(self) -> bool:
+        """Whether somebody has to act before events are lost or refused."""
+        return bool(self.horizons) or self.is_size_near
 
     def document(self) -> dict[str, Any]:
         """The JSON document of ``status --json``, without its schema number."""
@@ -54,11 +71,24 @@ class LogStatus:
             "size_bytes": self.size_bytes,
             "sender_running": self.is_sender_running,
             "nightly_running": self.is_nightly_running,
+            "horizons": [
+                {
+                    "segment": f"{horizon.name.day}-{horizon.name.origin}",
+                    "days": round(horizon.days, 2),
+                    "unsent": horizon.unsent,
+                    "unverified": horizon.unverified,
+                    "will_go": horizon.will_go,
+                }
+                for horizon in self.horizons
+            ],
+            "size_near_limit": self.is_size_near,
         }
 
 
-def read_status(log: EventLog, now_ms: int) -> LogStatus:
-    """Look at *log*; changes nothing in it."""
+def read_status(log: EventLog, preset: Preset, now_ms: int) -> LogStatus:
+    """Look at *log*; changes nothing in it. *preset* says what counts as final."""
+    reclaimer = Reclaimer(log.directory, log.state, log.shelf, log.config, log.clock)
+    size_bytes = log_size_bytes(log.directory)
     return LogStatus(
         project_id=log.binding.project_id,
         base_url=log.binding.base_url,
@@ -70,9 +100,11 @@ def read_status(log: EventLog, now_ms: int) -> LogStatus:
         last_accepted_ms=_fact_ms(log, "last_accepted_ms"),
         last_nightly_ms=_fact_ms(log, "last_nightly_ms"),
         segments=len(log.shelf.names()),
-        size_bytes=sum(path.stat().st_size for path in log.directory.path.rglob("*") if path.is_file()),
+        size_bytes=size_bytes,
         is_sender_running=log.directory.sender_lock().is_taken_elsewhere(),
         is_nightly_running=log.directory.nightly_lock().is_taken_elsewhere(),
+        horizons=tuple(reclaimer.horizons(Finality(log, log.clock, preset))),
+        is_size_near=size_bytes >= SIZE_HORIZON * log.config.log_size_max_bytes,
     )
 
 

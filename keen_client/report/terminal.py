@@ -193,7 +193,7 @@ def _stretch_line(stretch: Sequence[WindowReport], *, ascii_only: bool) -> Text:
         ids: Ids = getattr(first, name)
         if ids:
             line.append(f"  {name} {len(ids):,}: {_some([str(entry_id) for entry_id in ids])}")
-    if first.reason:
+    if first.reason and not (first.missing and first.state is Verdict.SHORT):
         line.append(f"  ({printable(first.reason)})")
     if first.due_ms is not None:
         line.append(f"  next look {_minute(first.due_ms)}")
