@@ -102,8 +102,9 @@ def drop(ids: tuple[str, ...], everything: bool, yes: bool, connection: Connecti
         return _decide("dropped", ids, everything=everything, connection=connection, as_json=as_json)
     from keen_client.cli.session import look_at_log
 
+    named = _named(ids, everything=everything)
     with look_at_log(connection) as log:
-        chosen = _chosen(log, ids, everything=everything)
+        chosen = _chosen(log, named)
     if as_json:
         emit({"dropped": 0, "would_drop": [str(entry_id) for entry_id in chosen]})
     else:
@@ -136,8 +137,9 @@ def _decide(
 ) -> int:
     from keen_client.cli.session import look_at_log
 
+    named = _named(ids, everything=everything)
     with look_at_log(connection) as log:
-        chosen = _chosen(log, ids, everything=everything)
+        chosen = _chosen(log, named)
         done = log.dead_letters.retry(chosen) if verb == "retried" else log.dead_letters.drop(chosen)
     if as_json:
         emit({verb: done, "asked": len(chosen)})
@@ -149,12 +151,15 @@ def _decide(
     return exit_codes.OK
 
 
-def _chosen(log: EventLog, ids: tuple[str, ...], *, everything: bool) -> list[EntryId]:
+def _named(ids: tuple[str, ...], *, everything: bool) -> list[EntryId] | None:
+    """The ids of the command line; None for all that are dead."""
     if bool(ids) == everything:
         raise click.UsageError("name the events by their ids, or all of them by --all")
-    if everything:
-        return [letter.id for letter in log.dead_letters.list()]
-    return _parse(ids)
+    return None if everything else _parse(ids)
+
+
+def _chosen(log: EventLog, named: list[EntryId] | None) -> list[EntryId]:
+    return [letter.id for letter in log.dead_letters.list()] if named is None else named
 
 
 def _parse(ids: tuple[str, ...] | list[str]) -> list[EntryId]:
