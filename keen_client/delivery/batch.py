@@ -31,18 +31,21 @@ def build_batch(entries: Sequence[Claimed]) -> Batch:
     for index, claimed in enumerate(entries):
         stamped = claimed.stamped
         entry = stamped.entry
-        layout.setdefault(entry.collection, []).append(index)
-        texts.setdefault(entry.collection, []).append(
-            wire_event(
-                entry.origin,
-                entry.seq,
-                entry.timestamp_ms,
-                entry.body,
-                entry.keen,
-                (stamped.h, stamped.g),
-                claimed.a,
-                claimed.tier,
-            )
+        text = wire_event(
+            entry.origin,
+            entry.seq,
+            entry.timestamp_ms,
+            entry.body,
+            entry.keen,
+            (stamped.h, stamped.g),
+            claimed.a,
+            claimed.tier,
         )
+        if entry.collection in layout:
+            layout[entry.collection].append(index)
+            texts[entry.collection].append(text)
+        else:
+            layout[entry.collection] = [index]
+            texts[entry.collection] = [text]
     parts = [f"{orjson.dumps(name).decode()}:[{','.join(events)}]" for name, events in texts.items()]
     return Batch(("{" + ",".join(parts) + "}").encode(), layout, len(entries))

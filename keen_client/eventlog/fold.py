@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -15,6 +16,8 @@ import orjson
 
 from keen_client._foundation.clock import MS_PER_HOUR
 from keen_client.eventlog.entry import Entry
+from keen_client.events.identity import base36
+from keen_client.events.stamps import digest
 
 #: Numeric properties of one collection whose sums are kept.
 AUDITED_PROPERTIES_MAX: Final = 8
@@ -39,7 +42,7 @@ class Amount:
     ``total`` is the exact sum of the integers among the values, ``real`` the
     sum of the others, ``magnitude`` the sum of all absolute values (it bounds
     the rounding error of any order of summation); ``count`` values in all,
-    ``whole`` of them integers.
+    ``whole`` of them integers, ``taken`` so many that were taken away again.
     """
 
     count: int = 0
@@ -47,6 +50,7 @@ class Amount:
     total: int = 0
     real: float = 0.0
     magnitude: float = 0.0
+    taken: int = 0
 
     def add(self, value: Number, sign: int = 1) -> None:
         """Add one value, or with ``sign=-1`` take it away."""
@@ -57,6 +61,7 @@ class Amount:
         else:
             self.real += sign * value
         self.magnitude += abs(value)
+        self.taken += sign < 0
 
     def merge(self, other: Amount) -> None:
         """Add another total."""
@@ -65,6 +70,7 @@ class Amount:
         self.total += other.total
         self.real += other.real
         self.magnitude += other.magnitude
+        self.taken += other.taken
 
 
 @attrs.define(slots=True)
@@ -111,8 +117,11 @@ class Cell:
 
 def stamp_entry(entry: Entry, audited: Collection[str]) -> Stamped:
     """Compute an entry's stamps and pick its *audited* amounts."""
-    h, g = entry.digest()
-    return Stamped(entry, h, g, amounts_of(entry.body, audited) if audited else {})
+    # Entry.digest spelled out: this runs for every event that is sent.
+    body = entry.body
+    event_id = f"{entry.origin}-{base36(entry.seq)}"
+    h, g = digest(event_id, entry.collection, entry.timestamp_ms, body, entry.keen)
+    return Stamped(entry, h, g, amounts_of(body, audited) if audited else {})
 
 
 def fold_entries(entries: Iterable[Stamped]) -> dict[tuple[str, int], Cell]:
@@ -127,18 +136,27 @@ def fold_entries(entries: Iterable[Stamped]) -> dict[tuple[str, int], Cell]:
 def _cell_of(batch: Sequence[Stamped]) -> Cell:
     """The totals of a batch, column by column: this runs for every event that is sent."""
     sums = Sums(len(batch), sum(s.h for s in batch), sum(s.g for s in batch))
-    columns: dict[str, list[Number]] = {}
-    for stamped in batch:
-        for name, value in stamped.amounts.items():
-            columns.setdefault(name, []).append(value)
-    for name, column in columns.items():
-        whole = [value for value in column if isinstance(value, int)]
-        real = [value for value in column if isinstance(value, float)] if len(whole) < len(column) else []
+    for name, column in _columns([stamped.amounts for stamped in batch]).items():
+        kinds = set(map(type, column))
+        whole = [value for value in column if isinstance(value, int)] if int in kinds else []
+        real = [value for value in column if isinstance(value, float)] if float in kinds else []
         sums.amounts[name] = Amount(
             len(column), len(whole), sum(whole), math.fsum(real), float(sum(map(abs, column)))
         )
     seqs = [stamped.entry.seq for stamped in batch]
     return Cell(sums, min(seqs), max(seqs))
+
+
+def _columns(rows: Sequence[Mapping[str, Number]]) -> dict[str, list[Number]]:
+    """The values of each name in *rows*, in their order; most often all rows have the same names."""
+    names = rows[0].keys()
+    if all(row.keys() == names for row in rows):
+        return {name: [row[name] for row in rows] for name in names}
+    columns: dict[str, list[Number]] = {}
+    for row in rows:
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    return columns
 
 
 def numeric_properties(body: str) -> list[str]:
@@ -152,19 +170,19 @@ def amounts_of(body: str, names: Collection[str]) -> dict[str, Number]:
     """The numbers in an event's JSON text under the dotted *names*; booleans are none."""
     event = orjson.loads(body)
     found: dict[str, Number] = {}
-    for name in names:
-        value = event.get(name) if "." not in name else _at(event, name)
+    for name, first, further in _paths(frozenset(names)):
+        value = event.get(first)
+        for part in further:
+            value = value.get(part) if type(value) is dict else None
         if type(value) is int or type(value) is float:
             found[name] = value
     return found
 
 
-def _at(event: Any, name: str) -> Any:
-    for part in name.split("."):
-        if not isinstance(event, dict):
-            return None
-        event = event.get(part)
-    return event
+@lru_cache(maxsize=1024)
+def _paths(names: frozenset[str]) -> list[tuple[str, str, list[str]]]:
+    """Each dotted name with the first of its parts and the further ones."""
+    return [(name, (parts := name.split("."))[0], parts[1:]) for name in sorted(names)]
 
 
 def _walk(value: Mapping[str, Any], path: str, found: dict[str, Number]) -> None:

@@ -20,9 +20,9 @@ import attrs
 
 from keen_client._foundation.clock import MS_PER_HOUR, Clock
 from keen_client.eventlog.dead_letters import bury
-from keen_client.eventlog.entry import DeliveryState
+from keen_client.eventlog.entry import DeliveryState, Entry
 from keen_client.eventlog.fold import Stamped, fold_entries, stamp_entry
-from keen_client.eventlog.ranges import COLUMNS, Range, put_range, replace_range
+from keen_client.eventlog.ranges import COLUMNS, Range, put_range, range_at, replace_range
 from keen_client.eventlog.segment import SegmentName
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
@@ -169,14 +169,14 @@ class Outbox:
         for row in due:
             if row.batch_max and taken:
                 continue
-            part = self._read(row.origin, row.seq_lo, row.seq_hi, room, bytes_left)
+            part, size = self._read(row.origin, row.seq_lo, row.seq_hi, room, bytes_left)
             if not part:
                 if not taken:
                     self._postpone(row, now_ms)
                 continue
             taken.append((row, part))
             room -= len(part)
-            bytes_left -= sum(_size(stamped) for stamped in part)
+            bytes_left -= size
             if room <= 0 or bytes_left <= 0:
                 break
         if not taken:
@@ -185,6 +185,8 @@ class Outbox:
         with self._state.transaction() as db:
             batch = self._next_batch(db)
             for row, part in taken:
+                if range_at(db, row.origin, row.seq_lo) != row:
+                    continue  # a verifier settled or split it meanwhile: the next claim sees what it is now
                 a = attempt_number(None if row.a < 0 else row.a, row.run or None)
                 flying = attrs.evolve(
                     row,
@@ -199,11 +201,13 @@ class Outbox:
                 replace_range(db, row, [flying] if rest is None else [flying, rest])
                 entries.extend(Claimed(stamped, a, row.tier, flying) for stamped in part)
             self._totals.attempted(db, _cells(c.stamped for c in entries), now_ms)
+        if not entries:
+            return None
         return Claim(batch, now_ms, tuple(entries), is_full=room <= 0 or bytes_left <= 0)
 
     def _claim_new(self, now_ms: int, events_max: int, bytes_max: int) -> Claim | None:
         for origin, cursor in self.open_origins():
-            part = self._read(origin, cursor + 1, None, events_max, bytes_max)
+            part, size = self._read(origin, cursor + 1, None, events_max, bytes_max)
             if not part:
                 self._note_end(origin, cursor)
                 continue
@@ -231,25 +235,32 @@ class Outbox:
                 self._totals.add(db, origin, cells)
                 self._totals.attempted(db, [(origin, *key) for key in cells], now_ms)
             entries = tuple(Claimed(stamped, 0, 0, flying) for stamped in part)
-            is_full = len(part) >= events_max or sum(_size(s) for s in part) * 2 > bytes_max
+            is_full = len(part) >= events_max or size * 2 > bytes_max
             return Claim(batch, now_ms, entries, is_full=is_full)
         return None
 
     def _read(
         self, origin: str, first: int, last: int | None, events_max: int, bytes_max: int
-    ) -> list[Stamped]:
-        """Consecutive entries from *first* on within the limits; at least one if there is one."""
+    ) -> tuple[list[Stamped], int]:
+        """Consecutive entries from *first* on within the limits, at least one if there is one; and their size."""
         part: list[Stamped] = []
-        for entry in self._shelf.page(origin, first, last or NEVER_MS, events_max):
-            if entry.seq != first + len(part):
+        audited: dict[str, frozenset[str]] = {}
+        size = 0
+        for seq, entry in enumerate(
+            self._shelf.page(origin, first, last or NEVER_MS, events_max), start=first
+        ):
+            if entry.seq != seq:
                 break
-            audited = self._totals.audited_properties(entry.collection, entry.body)
-            stamped = stamp_entry(entry, audited)
-            bytes_max -= _size(stamped)
-            if part and bytes_max < 0:
+            more = _size(entry)
+            if part and size + more > bytes_max:
                 break
-            part.append(stamped)
-        return part
+            size += more
+            names = audited.get(entry.collection)
+            if names is None:
+                names = self._totals.audited_properties(entry.collection, entry.body)
+                audited[entry.collection] = names
+            part.append(stamp_entry(entry, names))
+        return part, size
 
     def _postpone(self, row: Range, now_ms: int) -> None:
         """An entry that cannot be read cannot be sent: look again in an hour, `doctor` names it meanwhile."""
@@ -457,8 +468,8 @@ def _cells(stamped: Iterable[Stamped]) -> set[tuple[str, str, int]]:
     return {(s.entry.origin, s.entry.collection, s.entry.timestamp_ms // MS_PER_HOUR) for s in stamped}
 
 
-def _size(stamped: Stamped) -> int:
+def _size(entry: Entry) -> int:
     """What an entry takes in a request at most: text is counted at its UTF-8 size only when it is not ASCII."""
-    body, keen = stamped.entry.body, stamped.entry.keen
+    body, keen = entry.body, entry.keen
     size = len(body) + len(keen) if body.isascii() and keen.isascii() else len((body + keen).encode())
     return size + STAMP_SIZE_MAX_BYTES

@@ -233,8 +233,7 @@ class SegmentReader(_OpenSegment):
             " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
             (first, last, -1 if limit is None else limit),
         )
-        for seq, collection, ts, recorded, body, keen in rows:
-            yield Entry(origin, seq, collection, ts, recorded, body, keen)
+        return (Entry(origin, *row) for row in rows)
 
     def sync_wal(self) -> bool:
         """Return only when what this connection can see would survive a power loss; False when no WAL is left."""

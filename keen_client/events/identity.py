@@ -9,6 +9,7 @@ token at the server.
 from __future__ import annotations
 
 import re
+from functools import total_ordering
 from typing import Final
 
 import attrs
@@ -31,7 +32,8 @@ _ID: Final = re.compile(rf"([{ORIGIN_ALPHABET}]{{{ORIGIN_CHARS}}})-([0-9a-z]{{1,
 _ORIGIN: Final = re.compile(rf"[{ORIGIN_ALPHABET}]{{{ORIGIN_CHARS}}}")
 
 
-@attrs.frozen(order=True, slots=True)
+@total_ordering
+@attrs.frozen(slots=True)
 class EntryId:
     """(origin, seq): the name of one entry. Sorts by origin, then seq."""
 
@@ -41,6 +43,10 @@ class EntryId:
     def __str__(self) -> str:
         """The event's id as it travels: ``4kq7x2m9pz-qglj``."""
         return f"{self.origin}-{base36(self.seq)}"
+
+    def __lt__(self, other: EntryId) -> bool:
+        """By origin, then seq. Written out: lists of a million ids are sorted."""
+        return (self.origin, self.seq) < (other.origin, other.seq)
 
     @classmethod
     def parse(cls, text: str) -> EntryId:

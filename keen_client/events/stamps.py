@@ -7,6 +7,7 @@ folded and sent, so recording hashes nothing.
 
 from __future__ import annotations
 
+import struct
 from hashlib import blake2b
 from typing import Final
 
@@ -17,6 +18,9 @@ STAMP_VERSION: Final = 1
 #: The attempt number of a send outside a replay run stops counting here.
 ATTEMPT_MAX: Final = 99
 
+_HALVES: Final = struct.Struct(">II").unpack
+_POWERS: Final = [4**place for place in range(BLOCK_ENTRIES)]
+
 
 def digest(event_id: str, collection: str, timestamp_ms: int, body: str, keen: str) -> tuple[int, int]:
     """Return ``(h, g)``: two independent 32-bit stamps of one event's identity and content.
@@ -26,8 +30,8 @@ def digest(event_id: str, collection: str, timestamp_ms: int, body: str, keen: s
     ``timestamp``, or the empty string. *timestamp_ms* is UTC, since 1970.
     """
     text = f"{event_id}\0{collection}\0{timestamp_ms}\0{body}\0{keen}"
-    raw = blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(raw[:4], "big"), int.from_bytes(raw[4:], "big")
+    h, g = _HALVES(blake2b(text.encode(), digest_size=8).digest())
+    return h, g
 
 
 def attempt_number(previous: int | None, run: int | None = None) -> int:
@@ -67,6 +71,6 @@ def wire_event(
     block, place = divmod(seq, BLOCK_ENTRIES)
     return (
         f'{{{members}{comma}"kc":{{"v":{STAMP_VERSION},"id":"{event_id}","o":"{origin}","b":{block},'
-        f'"p":{4**place},"h":{h},"g":{g},"a":{attempt}}},'
+        f'"p":{_POWERS[place]},"h":{h},"g":{g},"a":{attempt}}},'
         f'"keen":{{"timestamp":"{ms_to_iso(timestamp_ms)}","uniqueness_token":"{token}"{tail}}}'
     )

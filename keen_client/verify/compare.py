@@ -85,5 +85,5 @@ def amounts_agree(expected: Amount, shown: float) -> bool:
     """
     if expected.whole == expected.count and expected.magnitude <= EXACT_MAX:
         return shown == expected.total
-    bound = 2 * (expected.count + 1) * _UNIT_ROUNDOFF * expected.magnitude
+    bound = 2 * (expected.count + 2 * expected.taken + 1) * _UNIT_ROUNDOFF * expected.magnitude
     return abs(shown - expected.total - expected.real) <= bound

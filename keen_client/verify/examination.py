@@ -27,7 +27,7 @@ from keen_client.verify.sightings import days_around, sight_ids
 from keen_client.verify.state import WindowFacts, WindowState, unsettled_state, window_state
 from keen_client.verify.tokens import tokens_of
 from keen_client.verify.verdict import Verdict
-from keen_client.verify.windows import Scope, stretches
+from keen_client.verify.windows import Scope, batches
 
 #: Unknown entries of windows that are not located, asked for by id in one pass.
 UNKNOWN_ASKED_MAX: Final = 10_000
@@ -186,8 +186,9 @@ class Examination:
             elif case.local.unknown:
                 early.append(case)
         locator = Locator(self._tools.log, self._tools.api, self._collection, audited)
-        for first, end in stretches(settled, self._scope.width_ms):
-            stretch = [cases[start] for start in range(first, end, self._scope.width_ms)]
+        events = {start: window.total.n for start, window in self._before.items()}
+        for batch in batches(settled, events):
+            stretch = [cases[start] for start in batch]
             try:
                 found = locator.locate([Differing(c.local, c.server, c.comparison) for c in stretch])
             except _FATAL:
@@ -227,7 +228,11 @@ class Examination:
     # ---- remembering --------------------------------------------------------------------
 
     def _learn(self, cases: Mapping[int, _Case], seen: set[EntryId]) -> None:
-        """Store the evidence, and settle what delivery did not know; nothing from windows that moved."""
+        """Store the evidence, and settle what delivery did not know, in one transaction; nothing from windows that moved."""
+        with self._tools.log.state.transaction():
+            self._learn_all(cases, seen)
+
+    def _learn_all(self, cases: Mapping[int, _Case], seen: set[EntryId]) -> None:
         evidence, preset, log = self._tools.evidence, self._tools.preset, self._tools.log
         missed = [entry for entry in evidence.missed(log.shelf) if entry.collection == self._collection]
         for case in self._kept(cases):

@@ -1,7 +1,7 @@
 """Locating: from windows that differ to the very events.
 
-For a stretch of adjacent differing windows every event of each differing
-origin is sighted, with its stamps and its time. What the log expects and no
+For a stretch of differing windows, matching ones in between skipped, every
+event of each differing origin is sighted, with its stamps and its time. What the log expects and no
 sighting shows is looked for in the null group, then by id, first around its
 day and at last over the widest timeframe: only what is found nowhere is
 missing. Nothing is concluded where the sightings contradict the totals.
@@ -79,7 +79,7 @@ class Locator:
         self._audited = audited
 
     def locate(self, stretch: Sequence[Differing]) -> dict[int, Findings]:
-        """The findings of adjacent windows, by start.
+        """The findings of windows that are looked at together, by start; *stretch* is ascending.
 
         Raises:
             ApiError: no answer, or not what was asked for; nothing was found out.
@@ -203,7 +203,6 @@ class _Work:
 
     def __init__(self, stretch: Sequence[Differing], entries: Iterable[Entry]) -> None:
         self.stretch = stretch
-        self.entries = {entry.id: entry for entry in entries}
         self.findings = {window.local.start_ms: Findings() for window in stretch}
         self.strangers: dict[EntryId, list[Sighting]] = {}
         self.nameless: list[Sighting] = []
@@ -211,6 +210,7 @@ class _Work:
         self._found: set[EntryId] = set()
         self._first = stretch[0].local.start_ms
         self._width = stretch[0].local.end_ms - self._first
+        self.entries = {entry.id: entry for entry in entries if self.at(entry.timestamp_ms) is not None}
         self._readable = Counter(
             (self.start_of(entry.timestamp_ms), entry.origin) for entry in self.entries.values()
         )

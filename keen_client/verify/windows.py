@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -85,12 +86,34 @@ class Scope:
             yield attrs.evolve(self, start_ms=start_ms, end_ms=min(self.end_ms, start_ms + step_ms))
 
 
-def stretches(starts: list[int], width_ms: int) -> list[tuple[int, int]]:
-    """The runs [start, end) of adjacent windows among *starts*, ascending."""
-    runs: list[tuple[int, int]] = []
+#: Events of the windows, matching ones in between included, that are looked at together.
+BATCH_EVENTS_MAX: Final = 10_000
+#: A batch may span so many times the events of its differing windows, and so many events beside.
+_WASTE_FACTOR: Final = 3
+_WASTE_EVENTS: Final = 1_000
+
+
+def batches(starts: Iterable[int], events: Mapping[int, int]) -> list[list[int]]:
+    """Windows to be looked at together: one question over all of them costs less than one each.
+
+    *starts* are the windows to look at, *events* the number of events of every
+    window by its start, those in between included. Neighbours are joined while
+    what lies between them is little beside themselves. Pure.
+    """
+    found: list[list[int]] = []
+    spanned = wanted = 0
+    ordered = sorted(events)
     for start in sorted(starts):
-        if runs and runs[-1][1] == start:
-            runs[-1] = (runs[-1][0], start + width_ms)
-        else:
-            runs.append((start, start + width_ms))
-    return runs
+        own = events.get(start, 0)
+        if found:
+            between = sum(
+                events[s] for s in ordered[bisect_right(ordered, found[-1][-1]) : bisect_left(ordered, start)]
+            )
+            span = spanned + between + own
+            if span <= BATCH_EVENTS_MAX and span <= _WASTE_FACTOR * (wanted + own) + _WASTE_EVENTS:
+                found[-1].append(start)
+                spanned, wanted = span, wanted + own
+                continue
+        found.append([start])
+        spanned = wanted = own
+    return found

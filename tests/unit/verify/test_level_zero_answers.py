@@ -20,7 +20,7 @@ from keen_client.verify.level_zero import (
     read_level_zero,
 )
 from keen_client.verify.presets import check_preset, is_loopback, preset
-from keen_client.verify.windows import Scope, stretches
+from keen_client.verify.windows import BATCH_EVENTS_MAX, Scope, batches
 
 HOUR = 1_790_812_800_000
 ORIGIN = "aaaaaaaaaa"
@@ -192,7 +192,19 @@ def test_a_long_scope_is_asked_for_in_parts() -> None:
     """At most 2,400 windows a query, together the whole scope."""
     parts = list(Scope(HOUR, HOUR + 5000 * 60_000, 60_000).queries())
     assert [len(part.starts) for part in parts] == [2400, 2400, 200]
-    assert stretches([3, 1, 2, 7], 1) == [(1, 4), (7, 8)]
+
+
+def test_differing_windows_are_looked_at_together_while_little_lies_between() -> None:
+    """Neighbours join over a small gap; a large gap, or a full batch, starts another question."""
+    busy = dict.fromkeys(range(1, 10), 600)
+    assert batches([3, 1, 2], busy) == [[1, 2, 3]]
+    assert batches([1, 3, 5], busy) == [[1, 3, 5]]
+    assert batches([1, 9], busy) == [[1], [9]]
+    assert batches([1, 9], {1: 600, 9: 600}) == [[1, 9]]
+    full = dict.fromkeys(range(5), BATCH_EVENTS_MAX // 2)
+    assert batches(range(5), full) == [[0, 1], [2, 3], [4]]
+    assert batches([4], {}) == [[4]]
+    assert batches([], busy) == []
 
 
 def test_immediate_is_for_loopback_or_on_demand() -> None:
