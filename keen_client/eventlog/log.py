@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from keen_client._foundation.clock import Clock
+from keen_client._foundation.files import PRIVATE_FILE_MODE
 from keen_client._foundation.files import boot_id as machine_boot_id
 from keen_client._foundation.randomness import Randomness
 from keen_client.errors import EventLogError
+from keen_client.eventlog.checkup import ABANDONED_MARK
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.dead_letters import DeadLetters
 from keen_client.eventlog.directory import Binding, LogDirectory
@@ -73,6 +75,7 @@ class EventLog:
         self.outbox: Final = Outbox(self.state, self.shelf, self.totals, clock)
         self.dead_letters: Final = DeadLetters(self.state, self.shelf, self.totals, clock)
         self.expectation: Final = Expectation(self.state, self.shelf, self.totals)
+        self._enter_marks()
         self._succession: Final = Succession(
             self.directory, config, clock, randomness, boot_id or machine_boot_id(), self._cursor_of
         )
@@ -120,6 +123,7 @@ class EventLog:
 
     def tend(self) -> None:
         """Seal segments of earlier days and make sealed ones single read-only files, as far as nobody uses them."""
+        self._enter_marks()
         names = list_segments(self.directory.segments)
         current = next((n for n in reversed(names) if self._succession.fits_today(n)), None)
         locks = self.directory.recorders_lock()
@@ -168,5 +172,16 @@ class EventLog:
                 )
         except EventLogError:
             # The disk fails for state.db too: leave a mark that needs no transaction.
-            mark = self.directory.path / f"abandoned-{name.origin}"
-            os.close(os.open(mark, os.O_CREAT | os.O_WRONLY, 0o600))
+            mark = self.directory.path / f"{ABANDONED_MARK}{name.origin}"
+            os.close(os.open(mark, os.O_CREAT | os.O_WRONLY, PRIVATE_FILE_MODE))
+
+    def _enter_marks(self) -> None:
+        """Enter into ``state.db`` what it could not be told when a segment was abandoned."""
+        for mark in self.directory.path.glob(f"{ABANDONED_MARK}*"):
+            origin = mark.name.removeprefix(ABANDONED_MARK)
+            present = next((name for name in self.shelf.names() if name.origin == origin), None)
+            if present is not None:
+                self._abandon(present)
+            known = self._cursor_of(origin)
+            if present is None or (known is not None and known[0] != "open"):
+                mark.unlink(missing_ok=True)

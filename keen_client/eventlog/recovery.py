@@ -29,8 +29,15 @@ _WAIT_SECONDS: Final = 60.0
 
 
 def state_is_missing(directory: LogDirectory) -> bool:
-    """Whether ``state.db`` is gone while segments are there."""
-    return not directory.state.exists() and bool(list_segments(directory.segments))
+    """Whether ``state.db`` is gone, or emptied, while segments are there: it is always made before them."""
+    return not _has_state(directory) and bool(list_segments(directory.segments))
+
+
+def _has_state(directory: LogDirectory) -> bool:
+    try:
+        return directory.state.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> None:
@@ -55,7 +62,7 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
                 "try again",
                 path=directory.path,
             )
-        if directory.state.exists():
+        if _has_state(directory):
             return
         workshop = directory.path / ".rebuild"
         shutil.rmtree(workshop, ignore_errors=True)

@@ -78,6 +78,22 @@ def test_lock_excludes_other_processes_until_it_is_released(tmp_path: Path) -> N
     end(holder)
 
 
+def test_holder_is_named_by_its_process_and_looking_keeps_nobody_out(tmp_path: Path) -> None:
+    """A look does not take the lock, not for a moment."""
+    lock = LockFile.at(tmp_path / "locks")
+    assert lock.holder(7) is None
+    holder = start(tmp_path / "locks", HOLDER)
+    assert lock.holder(7) == holder.pid
+    assert lock.holder(8) is None
+    assert lock.is_taken_elsewhere(7)
+    end(holder)
+    assert not lock.is_taken_elsewhere(7)
+    with lock.held(7) as alone:
+        assert alone
+        assert lock.holder(7) is None
+        assert lock.is_taken_elsewhere(7)
+
+
 def test_death_frees_the_lock(tmp_path: Path) -> None:
     """SIGKILL is the kernel's release."""
     lock = LockFile.at(tmp_path / "locks")

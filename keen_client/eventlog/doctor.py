@@ -1,0 +1,427 @@
+"""The doctor: looks at a log from outside and says what is not as it should be. Changes nothing.
+
+It opens every file read-only and works where the log itself refuses to open.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, Clock, ms_to_iso
+from keen_client._foundation.files import (
+    SEALED_FILE_MODE,
+    file_identity,
+    filesystem_type,
+    free_bytes,
+    is_memory_filesystem,
+    is_network_filesystem,
+)
+from keen_client._foundation.files import boot_id as machine_boot_id
+from keen_client.errors import EventLogError
+from keen_client.eventlog.checkup import (
+    SegmentCheck,
+    abandoned_origins,
+    check_segment,
+    check_state,
+    log_files,
+    recorded_ms,
+    unsafe_files,
+)
+from keen_client.eventlog.config import LogConfig
+from keen_client.eventlog.directory import LOG_FORMAT, LogDirectory
+from keen_client.eventlog.retention import SIZE_HORIZON
+from keen_client.eventlog.segment import SegmentName, list_segments
+from keen_client.eventlog.space import log_size_bytes
+from keen_client.eventlog.state import State
+from keen_client.eventlog.succession import recording_span
+
+Level = Literal["ok", "warning", "damage", "repaired"]
+
+#: Times this far in the future are the clock's fault, not a rounding.
+CLOCK_TOLERANCE_MS: Final = 5 * MS_PER_MINUTE
+#: An event that nobody has tried to send for so long means that nobody sends.
+UNSENT_WARN_MS: Final = MS_PER_HOUR
+
+_REPAIR: Final = "run `keen-client doctor --repair`"
+
+
+@attrs.frozen
+class Finding:
+    """One thing that was looked at. ``name`` is stable; ``hint`` says what to do, if anything is to be done."""
+
+    level: Level
+    name: str
+    message: str
+    hint: str = ""
+
+
+def examine(
+    directory: LogDirectory,
+    config: LogConfig,
+    clock: Clock,
+    *,
+    boot_id: str | None = None,
+    thorough: bool = False,
+) -> list[Finding]:
+    """Look at everything; the findings, one "ok" for each thing that is in order.
+
+    *thorough* also compares indexes with their tables. Takes as long as
+    reading the log once.
+    """
+    return list(
+        _Examination(directory, config, clock, boot_id or machine_boot_id(), thorough=thorough).findings()
+    )
+
+
+class _Examination:
+    def __init__(
+        self, directory: LogDirectory, config: LogConfig, clock: Clock, boot_id: str, *, thorough: bool
+    ) -> None:
+        self._directory = directory
+        self._config = config
+        self._now_ms = clock.wall_ms()
+        self._boot_id = boot_id
+        self._thorough = thorough
+        self._segments: list[SegmentCheck] = []
+        self._state: State | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        if not self._directory.path.is_dir():
+            yield Finding(
+                "warning",
+                "directory",
+                f"there is no log at {self._directory.path}",
+                "record an event first, or name the log with --log",
+            )
+            return
+        yield from self._of("directory", self._binding())
+        yield from self._of("permissions", self._permissions())
+        yield from self._of("filesystem", self._filesystem())
+        yield from self._of("space", self._space())
+        yield from self._of("state", self._look_at_state())
+        self._segments = [
+            check_segment(self._directory, name, thorough=self._thorough)
+            for name in list_segments(self._directory.segments)
+        ]
+        try:
+            yield from self._of("segments", self._damaged())
+            yield from self._of("clock", self._clock_faults())
+            yield from self._of("sealing", self._unsealed())
+            yield from self._of("identity", self._identities())
+            yield from self._of("abandoned", self._abandoned())
+            yield from self._of("sender", self._sender())
+            yield from self._of("journal", self._journals())
+        finally:
+            if self._state is not None:
+                self._state.close()
+
+    @staticmethod
+    def _of(name: str, found: Iterator[Finding]) -> Iterator[Finding]:
+        """The findings, or one that all is well."""
+        nothing = True
+        for finding in found:
+            nothing = False
+            yield finding
+        if nothing:
+            yield Finding("ok", name, _WELL[name])
+
+    # ---- the directory ------------------------------------------------------------------
+
+    def _binding(self) -> Iterator[Finding]:
+        try:
+            self._directory.binding()
+        except EventLogError as error:
+            yield Finding("damage", "directory", error.message, error.hint or "")
+
+    def _permissions(self) -> Iterator[Finding]:
+        foreign, wide = unsafe_files(self._directory)
+        if foreign:
+            yield Finding(
+                "damage",
+                "permissions",
+                f"{len(foreign)} files belong to another user, {foreign[0].name} among them: "
+                "the log's owner may be locked out",
+                f"chown them to user {self._directory.path.stat().st_uid}",
+            )
+        if wide:
+            yield Finding(
+                "warning",
+                "permissions",
+                f"others than the owner may use {len(wide)} files, {wide[0].name} among them",
+                _REPAIR,
+            )
+
+    def _filesystem(self) -> Iterator[Finding]:
+        kind = filesystem_type(self._directory.path)
+        if is_network_filesystem(kind):
+            yield Finding(
+                "warning",
+                "filesystem",
+                f"the log lies on a network file system ({kind}): its locks and syncs cannot be relied on",
+                "move the log to a local disk",
+            )
+        if is_memory_filesystem(kind):
+            yield Finding(
+                "warning",
+                "filesystem",
+                f"the log lies in memory ({kind}): a restart of the machine forgets it",
+                "move the log to a disk",
+            )
+
+    def _space(self) -> Iterator[Finding]:
+        size, limit = log_size_bytes(self._directory), self._config.log_size_max_bytes
+        if size >= SIZE_HORIZON * limit:
+            yield Finding(
+                "warning",
+                "space",
+                f"the log has {size:,} bytes of {limit:,}; at the limit recording refuses events",
+                "send and verify so that retention can reclaim, or raise log_size_max_bytes",
+            )
+        free = free_bytes(self._directory.path)
+        if free < 2 * self._config.reserve_bytes:
+            yield Finding(
+                "warning",
+                "space",
+                f"the disk has {free:,} bytes left; recording refuses events before it is full",
+                "free space",
+            )
+        if not self._directory.reserve.exists() and list_segments(self._directory.segments):
+            yield Finding(
+                "warning",
+                "space",
+                "the reserve for sending on a full disk was used up; nothing is lost",
+                "free space; " + _REPAIR,
+            )
+
+    # ---- content ------------------------------------------------------------------------
+
+    def _look_at_state(self) -> Iterator[Finding]:
+        if not self._directory.state.exists():
+            if list_segments(self._directory.segments):
+                yield Finding(
+                    "damage",
+                    "state",
+                    "state.db is gone: what was sent is not known; the events are still in the segments",
+                    _REPAIR + ": it is rebuilt, and every event is unknown until a query settles it",
+                )
+            return
+        fault = check_state(self._directory, thorough=self._thorough)
+        if fault:
+            yield Finding(
+                "damage",
+                "state",
+                f"state.db is damaged ({fault}); the events are still in the segments",
+                _REPAIR + ": it is set aside and rebuilt; the nightly copy gives back what it can",
+            )
+            return
+        try:
+            self._state = State(self._directory.path, read_only=True)
+        except EventLogError as error:
+            yield Finding("damage", "state", error.message, error.hint or "")
+
+    def _damaged(self) -> Iterator[Finding]:
+        for check in self._segments:
+            if check.fault:
+                yield Finding(
+                    "damage",
+                    "segments",
+                    f"{_file(check.name)} is damaged ({check.fault}); recording goes on in another segment",
+                    _REPAIR + ": it is set aside, and what can be read is saved",
+                )
+
+    def _clock_faults(self) -> Iterator[Finding]:
+        latest_ms = max((check.newest_ms for check in self._segments), default=0)
+        if latest_ms > self._now_ms + CLOCK_TOLERANCE_MS:
+            yield Finding(
+                "warning",
+                "clock",
+                f"an event was recorded at {ms_to_iso(latest_ms)}, which has not come yet: the clock was wrong, or is",
+                "set the machine's clock",
+            )
+        ahead = [
+            path.name
+            for path in log_files(self._directory)
+            if _modified_ms(path) > self._now_ms + CLOCK_TOLERANCE_MS
+        ]
+        if ahead:
+            yield Finding(
+                "warning",
+                "clock",
+                f"{len(ahead)} files were changed in the future, {ahead[0]} among them: the clock was wrong, or is",
+                "set the machine's clock",
+            )
+
+    def _unsealed(self) -> Iterator[Finding]:
+        for check in self._segments:
+            if check.header is None or check.fault:
+                continue
+            _, end_ms = recording_span(check.name)
+            if not check.header.is_sealed and end_ms <= self._now_ms:
+                yield Finding(
+                    "warning",
+                    "sealing",
+                    f"{_file(check.name)} is of an earlier day and still open: it cannot be reclaimed",
+                    "record or send something; " + _REPAIR,
+                )
+            elif (
+                check.header.is_sealed
+                and end_ms + MS_PER_DAY <= self._now_ms
+                and not _is_finished(self._directory, check.name)
+            ):
+                yield Finding(
+                    "warning",
+                    "sealing",
+                    f"{_file(check.name)} is sealed and still has a write-ahead log: a process has had it open for days",
+                    _REPAIR,
+                )
+
+    def _identities(self) -> Iterator[Finding]:
+        ours = [c for c in self._segments if c.header is not None and c.header.boot_id == self._boot_id]
+        since_ms = min((c.header.made_ms for c in ours if c.header is not None), default=None)
+        for check in self._segments:
+            header = check.header
+            if header is None or check.fault:
+                continue
+            if header.boot_id != self._boot_id and since_ms is not None and check.newest_ms > since_ms:
+                yield Finding(
+                    "damage",
+                    "identity",
+                    f"{_file(check.name)} was written by another machine, or another boot of it, at "
+                    f"{ms_to_iso(check.newest_ms)}, while this one wrote too",
+                    "let one machine only write to this log; give the other one a log of its own",
+                )
+            is_other = (header.device, header.inode) != file_identity(
+                check.name.path_in(self._directory.segments)
+            )
+            if is_other and not header.is_sealed and header.boot_id == self._boot_id:
+                yield Finding(
+                    "warning",
+                    "identity",
+                    f"{_file(check.name)} is a copy of the file that was made under this name: nothing is recorded in it",
+                    "nothing, if you restored a backup",
+                )
+
+    # ---- what is going on ---------------------------------------------------------------
+
+    def _abandoned(self) -> Iterator[Finding]:
+        listed = set(abandoned_origins(self._directory, self._state))
+        for origin in sorted(listed):
+            yield Finding(
+                "warning",
+                "abandoned",
+                f"segment {origin} was abandoned after a disk error or a restored backup: "
+                "what it holds past its last sync is not sent",
+                _REPAIR + ": it is sealed and read again",
+            )
+
+    def _sender(self) -> Iterator[Finding]:
+        oldest_ms = self._oldest_unsent_ms()
+        if oldest_ms is None or oldest_ms > self._now_ms - UNSENT_WARN_MS:
+            return
+        since = f"an event recorded at {ms_to_iso(oldest_ms)} is not sent yet"
+        lock = self._directory.sender_lock()
+        holder = lock.holder()
+        if holder is not None or lock.holds():
+            yield Finding(
+                "warning",
+                "sender",
+                f"{since}, although process {holder or os.getpid()} is the sender: it is stuck, "
+                "the server cannot be reached, or its key is refused",
+                "look at that process and at `keen-client status`",
+            )
+        else:
+            yield Finding(
+                "warning",
+                "sender",
+                f"{since}, and no process is sending",
+                "run `keen-client send`, or keep `keen-client send --follow` running",
+            )
+
+    def _oldest_unsent_ms(self) -> int | None:
+        if self._state is None:
+            return None
+        with self._state.reading() as db:
+            cursors = dict(db.execute("SELECT origin, cursor FROM origins"))
+            row_by_origin = dict(
+                db.execute(
+                    "SELECT origin, min(seq_lo) FROM ranges WHERE state = 'pending' AND due_ms <= ? GROUP BY origin",
+                    (self._now_ms,),
+                )
+            )
+        oldest: list[int] = []
+        for check in self._segments:
+            if check.fault:
+                continue
+            origin, cursor = check.name.origin, cursors.get(check.name.origin, 0)
+            first = row_by_origin.get(origin) or (cursor + 1 if check.last_seq > cursor else None)
+            if first is not None:
+                oldest.extend(recorded_ms(self._directory, check.name, first))
+        return min(oldest, default=None)
+
+    def _journals(self) -> Iterator[Finding]:
+        if self._state is None:
+            return
+        with self._state.reading() as db:
+            (reclaims,) = db.execute("SELECT count(*) FROM reclaims WHERE done_ms IS NULL").fetchone()
+            files = {file for (file,) in db.execute("SELECT file FROM damages")}
+            (lost,) = db.execute("SELECT count(*) FROM damages WHERE lost IS NULL OR lost > 0").fetchone()
+        if reclaims:
+            yield Finding("warning", "journal", f"{reclaims} reclaims were begun and not completed", _REPAIR)
+        aside = self._directory.damaged.glob("*.db.*Z*") if self._directory.damaged.is_dir() else iter(())
+        open_ends = [
+            p.name for p in aside if not p.name.endswith(("-wal", "-shm", "-journal")) and p.name not in files
+        ]
+        if open_ends:
+            yield Finding(
+                "warning",
+                "journal",
+                f"{open_ends[0]} was set aside, and what can be read of it is not saved yet",
+                _REPAIR,
+            )
+        if lost:
+            yield Finding(
+                "warning",
+                "journal",
+                f"{lost} damaged files were set aside, and not all of their events could be read",
+                "their windows are unverifiable; the files are kept in damaged/",
+            )
+
+
+_WELL: Final = {
+    "directory": f"log.json is readable, format {LOG_FORMAT}",
+    "permissions": "only the owner can use the log's files",
+    "filesystem": "the log lies on a local disk",
+    "space": "there is room, and the reserve is kept",
+    "state": "state.db is sound",
+    "segments": "every segment is sound",
+    "clock": "nothing lies in the future",
+    "sealing": "no earlier segment is open",
+    "identity": "one machine writes to this log",
+    "abandoned": "no segment is abandoned",
+    "sender": "nothing waits long to be sent",
+    "journal": "nothing was left half-done",
+}
+
+
+def _modified_ms(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return 0
+
+
+def _is_finished(directory: LogDirectory, name: SegmentName) -> bool:
+    try:
+        return stat.S_IMODE(name.path_in(directory.segments).stat().st_mode) == SEALED_FILE_MODE
+    except FileNotFoundError:
+        return True
+
+
+def _file(name: SegmentName) -> str:
+    return f"{name.day}-{name.origin}.db"

@@ -1,0 +1,277 @@
+"""What ``doctor --repair`` does: only what is safe, each step on its own, each told.
+
+Nothing is deleted but what a journal says may go; a damaged file is set aside;
+what cannot be done now (another process is at work) is told and left.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+from keen_client._foundation.clock import Clock
+from keen_client._foundation.files import (
+    PRIVATE_DIRECTORY_MODE,
+    SEALED_FILE_MODE,
+    allocate,
+    free_bytes,
+)
+from keen_client._foundation.files import boot_id as machine_boot_id
+from keen_client._foundation.randomness import Randomness
+from keen_client.errors import EventLogError
+from keen_client.eventlog.checkup import (
+    ABANDONED_MARK,
+    abandoned_origins,
+    check_segment,
+    check_state,
+    unsafe_files,
+)
+from keen_client.eventlog.config import LogConfig
+from keen_client.eventlog.damage import Damage, Salvager
+from keen_client.eventlog.directory import LogDirectory
+from keen_client.eventlog.doctor import Finding
+from keen_client.eventlog.reclaim import Reclaimer
+from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
+from keen_client.eventlog.segment import SegmentName, finish_sealed, list_segments
+from keen_client.eventlog.shelf import Shelf
+from keen_client.eventlog.state import State
+from keen_client.eventlog.succession import CursorOf, Succession
+
+
+def repair(
+    directory: LogDirectory,
+    config: LogConfig,
+    clock: Clock,
+    randomness: Randomness,
+    *,
+    boot_id: str | None = None,
+) -> list[Finding]:
+    """Repair what can be repaired without a decision; one finding for each thing that was done or could not be.
+
+    Examine the log afterwards for what is left. Needs the sender's and the
+    nightly job's locks for everything but permissions and the reserve.
+    """
+    if not directory.exists():
+        return [
+            Finding("warning", "directory", f"there is no log at {directory.path}", "name the log with --log")
+        ]
+    found = [*_permissions(directory), *_reserve(directory, config)]
+    with ExitStack() as held:
+        locks = (directory.nightly_lock(), directory.sender_lock())
+        if any(lock.holds() or not held.enter_context(lock.held()) for lock in locks):
+            holder = next((pid for lock in locks if (pid := lock.holder()) is not None), os.getpid())
+            found.append(
+                Finding(
+                    "warning",
+                    "sender",
+                    f"process {holder} is sending or verifying; the log's content was left as it is",
+                    "stop it, then run `keen-client doctor --repair` again",
+                )
+            )
+            return found
+        found.extend(_Repair(directory, config, clock, randomness, boot_id or machine_boot_id()).steps())
+    return found
+
+
+def _permissions(directory: LogDirectory) -> Iterator[Finding]:
+    _, wide = unsafe_files(directory)
+    for path in wide:
+        try:
+            if path.is_dir():
+                path.chmod(PRIVATE_DIRECTORY_MODE)
+            else:
+                path.chmod(stat.S_IMODE(path.stat().st_mode) & stat.S_IRWXU)
+        except OSError as error:
+            yield Finding(
+                "warning", "permissions", f"{path.name} cannot be closed to others ({error.strerror})"
+            )
+        else:
+            yield Finding("repaired", "permissions", f"{path.name} is closed to others now")
+
+
+def _reserve(directory: LogDirectory, config: LogConfig) -> Iterator[Finding]:
+    if directory.reserve.exists() or not list_segments(directory.segments):
+        return
+    try:
+        if free_bytes(directory.path) >= 2 * config.reserve_bytes:
+            allocate(directory.reserve, config.reserve_bytes)
+            yield Finding("repaired", "space", f"a reserve of {config.reserve_bytes:,} bytes is kept again")
+    except OSError as error:
+        yield Finding(
+            "warning",
+            "space",
+            f"the reserve cannot be made ({error.strerror}); recording waits",
+            "free space",
+        )
+
+
+class _Repair:
+    """The steps that need the locks, in their order: state first, since the others write into it."""
+
+    def __init__(
+        self,
+        directory: LogDirectory,
+        config: LogConfig,
+        clock: Clock,
+        randomness: Randomness,
+        boot_id: str,
+    ) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+        self._randomness = randomness
+        self._boot_id = boot_id
+
+    def steps(self) -> Iterator[Finding]:
+        try:
+            yield from self._state()
+            state = State(self._directory.path)
+        except EventLogError as error:
+            yield Finding("damage", "state", error.message, error.hint or "")
+            return
+        shelf = Shelf(self._directory, state)
+        succession = Succession(
+            self._directory, self._config, self._clock, self._randomness, self._boot_id, _cursor_of(state)
+        )
+        try:
+            for step in (self._damages, self._abandoned, self._older, self._finished, self._reclaims):
+                try:
+                    yield from step(state, shelf, succession)
+                except EventLogError as error:
+                    yield Finding("warning", step.__name__.strip("_"), error.message, error.hint or "")
+        finally:
+            shelf.close()
+            state.close()
+
+    def _state(self) -> Iterator[Finding]:
+        if state_is_missing(self._directory):
+            rebuild_state(self._directory, self._config, self._clock)
+            yield Finding(
+                "repaired",
+                "state",
+                "state.db was rebuilt from the segments; every event is unknown until a query settles it",
+                "run `keen-client nightly`",
+            )
+        elif self._directory.state.exists() and (fault := check_state(self._directory)):
+            moved = recover_state(self._directory, self._config, self._clock)
+            yield Finding(
+                "repaired",
+                "state",
+                f"state.db was damaged ({fault}); it lies in damaged/{moved.name} now, and was rebuilt: "
+                "every event is unknown until a query settles it",
+                "run `keen-client nightly`",
+            )
+
+    def _damages(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
+        salvager = Salvager(self._directory, state, shelf, self._config, self._clock)
+        for damage in salvager.finish():
+            yield _told(damage)
+        for name in list_segments(self._directory.segments):
+            fault = check_segment(self._directory, name).fault
+            if fault:
+                yield _told(salvager.set_aside(name, fault))
+
+    def _abandoned(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
+        """Seal what was abandoned: a committed seal overwrites whatever WAL recovery could revive."""
+        by_origin = {name.origin: name for name in list_segments(self._directory.segments)}
+        for origin in abandoned_origins(self._directory, state):
+            name = by_origin[origin]
+            shelf.release(origin)
+            succession.shunned.add(origin)
+            succession.seal(name, self._successor(succession))
+            if not shelf.is_sealed(origin):
+                yield Finding(
+                    "warning", "abandoned", f"segment {origin} cannot be sealed; nothing of it was changed"
+                )
+                continue
+            last = shelf.last_seq(origin)
+            with state.transaction() as db:
+                row = db.execute("SELECT cursor FROM origins WHERE origin = ?", (origin,)).fetchone()
+                cursor = int(row[0]) if row else 0
+                is_whole = last >= cursor
+                db.execute(
+                    "UPDATE origins SET status = ?, changed_ms = ? WHERE origin = ?",
+                    ("sealed" if is_whole else "damaged", self._clock.wall_ms(), origin),
+                )
+                if not is_whole:
+                    db.execute(
+                        "INSERT INTO damages (at_ms, origin, file, reason, salvaged, lost) VALUES (?, ?, ?, ?, ?, ?)",
+                        (
+                            self._clock.wall_ms(),
+                            origin,
+                            name.path_in(self._directory.segments).name,
+                            "it ends before its cursor: an older copy was put in its place",
+                            last,
+                            cursor - last,
+                        ),
+                    )
+            (self._directory.path / f"{ABANDONED_MARK}{origin}").unlink(missing_ok=True)
+            what = (
+                "its events can be sent"
+                if is_whole
+                else f"{cursor - last:,} events that it had are not in it any more"
+            )
+            yield Finding("repaired", "abandoned", f"segment {origin} was sealed and read again; {what}")
+
+    def _older(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
+        for name in list_segments(self._directory.segments):
+            if succession.fits_today(name) or shelf.is_sealed(name.origin) is not False:
+                continue
+            shelf.release(name.origin)
+            if succession.seal(name, self._successor(succession)):
+                yield Finding("repaired", "sealing", f"segment {name.origin} of {name.day} was sealed")
+            else:
+                yield Finding(
+                    "warning", "sealing", f"segment {name.origin} of {name.day} is held by a process"
+                )
+
+    def _finished(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
+        locks = self._directory.recorders_lock()
+        for name in list_segments(self._directory.segments):
+            path = name.path_in(self._directory.segments)
+            if not shelf.is_sealed(name.origin) or stat.S_IMODE(path.stat().st_mode) == SEALED_FILE_MODE:
+                continue
+            shelf.release(name.origin)
+            with locks.held(self._directory.segment_byte(name.origin)) as alone, suppress(OSError):
+                if alone and finish_sealed(self._directory.segments, name):
+                    yield Finding("repaired", "sealing", f"segment {name.origin} is one read-only file now")
+
+    def _reclaims(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
+        done = Reclaimer(self._directory, state, shelf, self._config, self._clock).finish()
+        if done:
+            yield Finding("repaired", "journal", f"{done} reclaims that had been begun were completed")
+
+    @staticmethod
+    def _successor(succession: Succession) -> SegmentName:
+        """Who takes over: the open segment of today, made when there is none."""
+        writer = succession.find()
+        writer.close()
+        return writer.name
+
+
+def _told(damage: Damage) -> Finding:
+    lost = (
+        "it is not known how many more there were"
+        if damage.lost is None
+        else f"{damage.lost:,} could not be read"
+    )
+    return Finding(
+        "repaired",
+        "segments",
+        f"segment {damage.origin} was set aside as damaged/{damage.file} ({damage.reason}): "
+        f"{damage.salvaged:,} events were saved, {lost}",
+        "run `keen-client nightly`; the windows of what was lost are unverifiable"
+        if damage.lost != 0
+        else "",
+    )
+
+
+def _cursor_of(state: State) -> CursorOf:
+    def cursor_of(origin: str) -> tuple[str, int] | None:
+        with state.reading() as db:
+            row = db.execute("SELECT status, cursor FROM origins WHERE origin = ?", (origin,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    return cursor_of

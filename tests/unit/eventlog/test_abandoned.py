@@ -1,0 +1,58 @@
+"""A segment that was abandoned is neither continued nor read on until it is sealed, whoever learns of it how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from keen_client.errors import EventLogFullError
+from keen_client.eventlog.segment import list_segments
+
+MakeTill = Callable[..., Any]
+
+
+@pytest.fixture
+def marked(make_till: MakeTill, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A log whose disk failed for the segment and for state.db: a mark is all that could be left."""
+    till = make_till()
+    till.record(3)
+    (name,) = list_segments(till.log.directory.segments)
+
+    def fail() -> None:
+        raise EventLogFullError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(till.log.state, "transaction", fail)
+        till.log._abandon(name)
+    assert (till.log.directory.path / f"abandoned-{name.origin}").exists()
+    return till, name
+
+
+def test_mark_is_entered_when_the_log_is_opened(marked: Any, make_till: MakeTill) -> None:
+    """Then nothing of it is sent, and nothing recorded into it."""
+    till, name = marked
+    till.log.close()
+    again = make_till()
+    assert again.status(name.origin) == "abandoned"
+    assert not (till.log.directory.path / f"abandoned-{name.origin}").exists()
+    (after,) = again.record()
+    assert after.origin != name.origin
+    assert again.send() == 1
+
+
+def test_running_sender_enters_the_mark_while_it_tends_the_log(marked: Any) -> None:
+    """As soon as state.db can be written again."""
+    till, name = marked
+    till.log.tend()
+    assert till.status(name.origin) == "abandoned"
+
+
+def test_mark_of_a_segment_that_is_gone_is_taken_away(make_till: MakeTill) -> None:
+    """Nothing is left to be careful with."""
+    till = make_till()
+    mark = till.log.directory.path / "abandoned-zzzzzzzzzz"
+    mark.touch()
+    till.log.tend()
+    assert not mark.exists()
