@@ -16,7 +16,7 @@ from keen_client.cli.app import app
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 #: Where a shell command ends: what follows is for the shell.
-SHELL = {">", ">>", "2>", "2>>", "2>&1", "&", "&&", "||", "|", ";"}
+SHELL = {"<", ">", ">>", "2>", "2>>", "2>&1", "&", "&&", "||", "|", ";"}
 
 
 def _commands(text: str) -> Iterator[list[str]]:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import attrs
 import click
 
 from keen_client.cli import exit_codes, options
 from keen_client.cli.app import COMMANDS, app
 from keen_client.delivery.courier import FlushReport
+from keen_client.eventlog.doctor import Finding
 from keen_client.eventlog.reclaim import Reclaimed
 from keen_client.events.identity import EntryId
 from keen_client.replay.night import NightReport, send_document
@@ -112,7 +114,7 @@ def _names(value: Any, open_keys: tuple[str, ...] = ("states", "left_out")) -> I
 
 
 def test_every_json_field_is_described(page: Callable[[str], Any]) -> None:
-    """Of the documents of verify, replay, nightly and send."""
+    """Of the documents of verify, replay, nightly, send and doctor."""
     entry = EntryId("4kq7x2m9pz", 1)
     verification = VerifyReport(
         as_of_ms=0,
@@ -126,5 +128,11 @@ def test_every_json_field_is_described(page: Callable[[str], Any]) -> None:
         sent=sent, before=verification, replay=replay, after=verification, reclaimed=Reclaimed()
     )
     described = set(re.findall(r"`(\w+)`", page(PAGE).section("JSON documents")))
-    for document in (verification.document(), replay.document(), night.document(), send_document(sent)):
+    for document in (
+        verification.document(),
+        replay.document(),
+        night.document(),
+        send_document(sent),
+        attrs.asdict(Finding("ok", "clock", "all is well")),
+    ):
         assert set(_names(document)) <= described
