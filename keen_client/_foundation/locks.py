@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,13 @@ if sys.platform != "win32":
 
 #: How often a waiter asks again when the kernel will not queue it.
 _ASK_AGAIN_SECONDS: Final = 0.01
+
+#: ``struct flock`` of this system: its layout, and the order of its members.
+_FLOCK: Final = (
+    ("qqihh", ("start", "len", "pid", "type", "whence"))
+    if sys.platform == "darwin"
+    else ("hhqqi4x", ("type", "whence", "start", "len", "pid"))
+)
 
 #: The kernel's queue cannot be simulated, and neither is the time spent in it.
 _clock: Final = SystemClock()
@@ -156,13 +164,17 @@ class LockFile:
         return self._pid == os.getpid() and offset in self._held
 
     def is_taken_elsewhere(self, offset: int = 0) -> bool:
-        """Whether anybody holds the lock at this moment (a look, not a promise)."""
-        if self.holds(offset):
-            return True
-        if self.try_acquire(offset):
-            self.release(offset)
-            return False
-        return True
+        """Whether anybody holds the lock at this moment (a look, not a promise; it keeps nobody out)."""
+        return self.holds(offset) or self.holder(offset) is not None
+
+    def holder(self, offset: int = 0) -> int | None:
+        """The id of the *other* process that holds the lock at byte *offset*; None when none does."""
+        layout, answer_at = _FLOCK
+        asked = {"type": fcntl.F_WRLCK, "whence": os.SEEK_SET, "start": offset, "len": 1, "pid": 0}
+        question = struct.pack(layout, *(asked[name] for name in answer_at))
+        answer = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, question)
+        told = dict(zip(answer_at, struct.unpack(layout, answer), strict=True))
+        return None if told["type"] == fcntl.F_UNLCK else int(told["pid"])
 
     @contextmanager
     def held(self, offset: int = 0, timeout_seconds: float = 0.0) -> Iterator[bool]:
