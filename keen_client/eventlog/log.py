@@ -11,7 +11,7 @@ from keen_client._foundation.clock import Clock
 from keen_client._foundation.files import PRIVATE_FILE_MODE
 from keen_client._foundation.files import boot_id as machine_boot_id
 from keen_client._foundation.randomness import Randomness
-from keen_client.errors import EventLogError
+from keen_client.errors import EventLogDamagedError, EventLogError
 from keen_client.eventlog.checkup import ABANDONED_MARK
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.dead_letters import DeadLetters
@@ -20,7 +20,7 @@ from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.expectation import Expectation
 from keen_client.eventlog.outbox import Outbox
 from keen_client.eventlog.recorder import Recorded, Recorder
-from keen_client.eventlog.recovery import rebuild_state, state_is_missing
+from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
 from keen_client.eventlog.segment import SegmentName, finish_sealed, list_segments
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
@@ -28,6 +28,7 @@ from keen_client.eventlog.succession import Succession
 from keen_client.eventlog.totals import Totals
 from keen_client.events.encoding import EncodedEvent
 from keen_client.events.identity import SEQ_MAX
+from keen_client.observability.hooks import LOGGER
 
 
 class EventLog:
@@ -69,7 +70,7 @@ class EventLog:
         self.binding: Final = self.directory.binding()
         if state_is_missing(self.directory):
             rebuild_state(self.directory, config, clock)
-        self.state: Final = State(self.directory.path)
+        self.state: Final = self._open_state()
         self.shelf: Final = Shelf(self.directory, self.state)
         self.totals: Final = Totals(self.state, config)
         self.outbox: Final = Outbox(self.state, self.shelf, self.totals, clock)
@@ -80,6 +81,22 @@ class EventLog:
             self.directory, config, clock, randomness, boot_id or machine_boot_id(), self._cursor_of
         )
         self._recorder: Final = Recorder(self.directory, config, clock, self._succession, self._abandon)
+
+    def _open_state(self) -> State:
+        """Open ``state.db``; where it is damaged and nobody else is at work, set it aside and rebuild it."""
+        try:
+            return State(self.directory.path)
+        except EventLogDamagedError:
+            directory = self.directory
+            with directory.nightly_lock().held() as no_night, directory.sender_lock().held() as no_sender:
+                if not (no_night and no_sender):
+                    raise
+                moved = recover_state(directory, self.config, self.clock)
+            LOGGER.error(
+                "state.db was damaged: it lies in damaged/%s now, and was rebuilt; what was sent is unknown until it is verified",
+                moved.name,
+            )
+            return State(self.directory.path)
 
     # ---- recording ----------------------------------------------------------------------
 

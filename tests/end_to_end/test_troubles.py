@@ -32,7 +32,7 @@ from keen_client.client.wiring import Seams
 from keen_client.server import LocalServer
 from keen_client.testing.clocks import VirtualClock
 
-KEYS = {"write_key": "w" * 64, "read_key": "r" * 64}
+KEYS: dict[str, Any] = {"write_key": "w" * 64, "read_key": "r" * 64}
 
 
 @pytest.fixture
@@ -366,6 +366,27 @@ def test_read_only_directory_is_told_at_the_call(server: LocalServer, tmp_path: 
         pytest.skip(f"this system lets nobody mount a disk: {done.stderr.strip()}")
     assert done.stdout.startswith("typed:"), done.stderr
     assert "nothing was recorded" in done.stdout
+
+
+def test_damaged_state_is_set_aside_and_nothing_is_lost_or_doubled(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """A damaged state.db is kept under another name and rebuilt; what was sent is unknown, and a query settles it."""
+    log = tmp_path / "log"
+    with client_of(server, log) as keen:
+        keen.add_events({"purchases": [{"n": n} for n in range(20)]})
+        assert keen.flush().acknowledged == 20
+        keen.add_events({"purchases": [{"n": n} for n in range(5)]})
+    (log / "state.db").write_bytes(b"this is no database, and it is long enough to look like one" * 200)
+
+    with client_of(server, log) as keen:
+        assert keen.add_event("purchases", {"n": 99}).id
+        report = keen.flush()
+        assert (report.acknowledged, report.unknown) == (1, 25)
+        keen.verify(*_hour(), preset="immediate")
+        assert keen.log.backlog().unknown == 5
+    assert len(list((log / "damaged").iterdir())) == 1
+    assert count(server) == 21
 
 
 def test_disabled_records_nothing_and_still_validates(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from keen_client.errors import (
     UnreadableResponseError,
 )
 from keen_client.transport import Response
+from keen_client.transport.http_dates import http_date_ms, retry_after_seconds
 
 
 def _response(status: int, body: Any = b"", **headers: str) -> Response:
