@@ -11,7 +11,6 @@ import keen.client
 
 from keen_client import AsyncKeenClient, KeenClient
 
-
 #: Public by their names only: the official client calls them itself.
 INTERNAL = {"check_project_id", "get_params"}
 
