@@ -11,7 +11,8 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn, cast
 
 import click
@@ -30,10 +31,23 @@ COMMANDS: Final = (
     "replay",
     "nightly",
     "dead",
+    "doctor",
 )
 
 #: Set to anything, it shows the traceback of an error that nobody foresaw.
 DEBUG_VARIABLE: Final = "KEEN_DEBUG"
+
+
+class ReaderGoneError(Exception):
+    """Whoever read our output has closed the pipe. Not an OSError: click would make it exit status 1."""
+
+
+@contextmanager
+def _noticing_the_reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
 
 
 class KeenGroup(click.Group):
@@ -49,6 +63,18 @@ class KeenGroup(click.Group):
             return None
         module = importlib.import_module(f"keen_client.cli.{cmd_name}")
         return cast("click.Command", getattr(module, cmd_name))
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse; help is printed here."""
+        with _noticing_the_reader():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _noticing_the_reader():
+            return super().invoke(ctx)
 
     def main(self, args: Sequence[str] | None = None, *positional: Any, **extra: Any) -> NoReturn:
         """Run a command and exit with its status; never returns, and never shows a traceback unasked."""
@@ -68,7 +94,9 @@ class KeenGroup(click.Group):
                 if as_json:
                     emit({"error": {"code": "interrupted", "message": "interrupted", "hint": None}})
                 return exit_codes.INTERRUPTED
-            except BrokenPipeError:
+            except BrokenPipeError as error:
+                raise ReaderGoneError from error
+            except ReaderGoneError:
                 raise
             except Exception as error:  # noqa: BLE001 — whatever it is, the user gets one line
                 show_error(error, as_json=as_json)
@@ -76,7 +104,7 @@ class KeenGroup(click.Group):
                     traceback.print_exception(error)
                 sys.stdout.flush()
                 return code_of(error)
-        except BrokenPipeError:
+        except (BrokenPipeError, ReaderGoneError):
             # Whoever read our output has gone; the interpreter's own flush must not complain again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return exit_codes.PIPE_CLOSED

@@ -1,0 +1,112 @@
+"""``keen-client doctor``: what is not as it should be, and the repair of what can safely be repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import click
+
+from keen_client.cli import exit_codes
+from keen_client.cli.options import Connection, connection_options, json_option
+from keen_client.cli.output import emit, say
+
+if TYPE_CHECKING:
+    from keen_client.eventlog.doctor import Finding
+
+_MARKS: Final = {"ok": "ok       ", "repaired": "repaired ", "warning": "WARNING  ", "damage": "DAMAGE   "}
+_BITS: Final = {"damage": exit_codes.DAMAGE, "warning": exit_codes.WARNINGS}
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Repair first what can be repaired without a decision of yours.")
+@click.option("--thorough", is_flag=True, help="Compare indexes with their tables too; takes longer.")
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Learn whether the server honours uniqueness tokens: sends ten small events to the collection kc_probe.",
+)
+@connection_options
+@json_option
+def doctor(repair: bool, thorough: bool, probe: bool, connection: Connection, as_json: bool) -> int:
+    """Examine the log: integrity, sizes, free space, clock, permissions, a stuck sender. Changes nothing by itself.
+
+    Exit status: 0 all is well, 16 damage, 32 warnings. With --repair it counts
+    what is left afterwards.
+    """
+    from keen_client._foundation.clock import SystemClock
+    from keen_client._foundation.randomness import SystemRandomness
+    from keen_client.cli.session import place_of
+    from keen_client.eventlog.config import LogConfig
+    from keen_client.eventlog.directory import LogDirectory
+    from keen_client.eventlog.doctor import examine
+
+    place, binding = place_of(connection)
+    directory, config, clock = LogDirectory(place), LogConfig(), SystemClock()
+    if binding is not None and directory.exists():
+        directory.check_binding(binding)
+    repaired: list[Finding] = []
+    if repair:
+        from keen_client.eventlog.repair import repair as repair_log
+
+        repaired = repair_log(directory, config, clock, SystemRandomness())
+    findings = examine(directory, config, clock, thorough=thorough)
+    if probe:
+        findings.append(_probe(connection))
+    if as_json:
+        emit(
+            {
+                "log": str(place),
+                "repairs": [attrs.asdict(finding) for finding in repaired],
+                "findings": [attrs.asdict(finding) for finding in findings],
+            }
+        )
+    else:
+        _tell([*repaired, *findings])
+    # What a repair could not do, the examination after it finds again, or it is told by the repair alone.
+    return _status([*repaired, *findings])
+
+
+def _tell(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        say(f"{_MARKS[finding.level]} {finding.name:12} {finding.message}")
+        if finding.hint and finding.level != "ok":
+            say(f"{'':22} {finding.hint}")
+
+
+def _status(findings: Iterable[Finding]) -> int:
+    status = exit_codes.OK
+    for finding in findings:
+        status |= _BITS.get(finding.level, 0)
+    return status
+
+
+def _probe(connection: Connection) -> Finding:
+    """Send the pairs, or read those that were sent before."""
+    from keen_client.cli.session import open_machinery
+    from keen_client.eventlog.doctor import Finding
+    from keen_client.verify.presets import is_loopback
+    from keen_client.verify.probe import READY_AFTER_MS, TokenProbe
+
+    with open_machinery(connection, needs_write_key=True, needs_read_key=True) as machinery:
+        probe = TokenProbe(machinery.log.state, machinery.api, machinery.clock, machinery.randomness)
+        if not probe.is_pending:
+            probe.send(0 if is_loopback(machinery.settings.base_url) else READY_AFTER_MS)
+        honoured = probe.read()
+        is_pending = probe.is_pending
+    if honoured:
+        return Finding("ok", "tokens", "the server honours uniqueness tokens: early resends are harmless")
+    if honoured is False:
+        return Finding(
+            "warning",
+            "tokens",
+            "the server does not honour uniqueness tokens: unknown events wait until a query settles them",
+            "run `keen-client nightly` often, and do not use the preset immediate",
+        )
+    return Finding(
+        "warning",
+        "tokens",
+        "the probe was sent and cannot be read yet" if is_pending else "the probe showed nothing",
+        "run `keen-client doctor --probe` again in five minutes",
+    )
