@@ -14,8 +14,9 @@ import attrs
 
 from keen_client._foundation.clock import MS_PER_SECOND, Clock
 from keen_client.delivery.outcome import Turn
-from keen_client.delivery.sender import Sender, Step, StepKind
+from keen_client.delivery.sender import Sender, StepKind
 from keen_client.errors import KeenError
+from keen_client.eventlog.outbox import Backlog
 from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import SenderFailed
 
@@ -23,6 +24,8 @@ from keen_client.observability.signals import SenderFailed
 _ELECTION_SECONDS: Final = 1.0
 #: The longest nap of an idle sender: entries of other processes give no sign.
 _IDLE_SECONDS: Final = 1.0
+#: How long a flush without a time limit waits for another sender under whose hands nothing moves.
+_OTHER_SENDER_SECONDS: Final = 60.0
 #: Attempts in a row that brought nothing, after which draining without a time limit gives up.
 _FRUITLESS_MAX: Final = 5
 
@@ -48,6 +51,26 @@ class FlushReport:
         return self.pending == 0 and self.unknown == 0
 
 
+class _Stillness:
+    """Whether a backlog that somebody else works on has not changed for long."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.end()
+
+    def end(self) -> None:
+        """Something moves."""
+        self._seen: Backlog | None = None
+        self._since_ns = 0
+
+    def lasts(self, backlog: Backlog) -> bool:
+        """Whether it was this very one for a minute."""
+        now_ns = self._clock.monotonic_ns()
+        if backlog != self._seen:
+            self._seen, self._since_ns = backlog, now_ns
+        return now_ns - self._since_ns >= _OTHER_SENDER_SECONDS * 1e9
+
+
 class Courier:
     """Runs a :class:`Sender`: in the background, or in the caller's thread while it flushes. Thread-safe."""
 
@@ -67,7 +90,6 @@ class Courier:
         self._idle = threading.Condition()
         self._lanes: list[threading.Thread] = []
         self._urgent = 0
-        self._steps = 0
 
     def notify(self) -> None:
         """Say that an event was recorded: starts the background thread when it is first needed."""
@@ -90,18 +112,20 @@ class Courier:
         self._closed = True
         self._stop.set()
         self._wake.set()
-        for lane in self._lanes:
+        for lane in list(self._lanes):
             lane.join(max(0.0, (deadline_ns - self._clock.monotonic_ns()) / 1e9))
-        if not any(lane.is_alive() for lane in self._lanes):
-            self._sender.release()
+        self._sender.release()
 
     # ---- flushing -----------------------------------------------------------------------
 
     def flush(self, timeout_seconds: float | None = None) -> FlushReport:
         """Send what lies in the log now, and report. Whoever is the elected sender does it; this waits for it.
 
-        Without a time limit it ends when nothing is left that can be sent, or
-        when five attempts in a row brought nothing.
+        Without a time limit it ends when nothing is left that can be sent, when
+        five attempts in a row brought nothing, or when another sender moved
+        nothing for a minute. Where no background thread sends, the requests are
+        made here, and one that is under way is not cut short: its answer is
+        waited for up to the write timeout.
 
         Raises:
             EventLogError: the log's own disk failed.
@@ -113,62 +137,69 @@ class Courier:
             None if timeout_seconds is None else self._clock.monotonic_ns() + int(timeout_seconds * 1e9)
         )
         self._sender.forget_pause()
+        was_elected = self._sender.holds_lock
         if self._background and not self._closed:
             self.notify()
-        self._urgent += 1
+        with self._guard:
+            self._urgent += 1
         try:
-            self._drain(deadline_ns)
+            reason = self._drain(deadline_ns)
         finally:
-            self._urgent -= 1
+            with self._guard:
+                self._urgent -= 1
+            if not self._background and not was_elected and not self._urgent:
+                self._sender.release()  # who sends now and then must not keep others from sending
         backlog = self._sender.log.outbox.backlog()
         pause = self._sender.pause
+        if pause is not None:
+            reason = pause.reason
         left = backlog.unsent
         return FlushReport(
             acknowledged=state.counter("acknowledged") - acknowledged,
             rejected=state.counter("rejected") - rejected,
             pending=backlog.pending + backlog.inflight + backlog.replay,
             unknown=backlog.unknown,
-            reason=(pause.reason if pause is not None else "") if left else "",
+            reason=reason if left else "",
         )
 
-    def _drain(self, deadline_ns: int | None) -> None:
+    def _drain(self, deadline_ns: int | None) -> str:
+        """Have sent what can be; why not more, as far as no pause tells."""
         fruitless = 0
+        stillness = _Stillness(self._clock)
         while deadline_ns is None or self._clock.monotonic_ns() < deadline_ns:
-            if self._has_lane():
+            is_sent_elsewhere = self._has_lane() or not self._sender.acquire()
+            if is_sent_elsewhere:
                 if self._is_drained():
-                    return
-                pause = self._sender.pause
-                if (
-                    deadline_ns is None
-                    and pause is not None
-                    and pause.turn in (Turn.REFUSED, Turn.LOCKED_OUT)
-                ):
-                    return
-                if deadline_ns is None and self._sender.failures >= _FRUITLESS_MAX:
-                    return
+                    return ""
+                if self._sender.holds_lock:
+                    stillness.end()
+                elif stillness.lasts(self._sender.log.outbox.backlog()) and deadline_ns is None:
+                    return "another process is this log's sender, and nothing moved for a minute"
+                if deadline_ns is None and self._is_walled():
+                    return ""
                 self._nap(0.02, deadline_ns)
                 continue
-            if not self._sender.acquire():  # another process sends
-                if self._is_drained():
-                    return
-                self._nap(0.05, deadline_ns)
-                continue
-            step = self._step_here()
+            stillness.end()
+            step = self._sender.step()
             if step.kind is StepKind.IDLE:
                 if not self._wait_for_due(deadline_ns):
-                    return
+                    return ""
             elif step.kind is StepKind.WAITING:
                 if deadline_ns is None and step.turn in (Turn.REFUSED, Turn.LOCKED_OUT):
-                    return
+                    return ""
                 self._nap(self._pause_seconds(), deadline_ns)
             else:
                 fruitless = 0 if step.accepted or step.rejected or step.turn is Turn.SPLIT else fruitless + 1
                 if deadline_ns is None and fruitless >= _FRUITLESS_MAX:
-                    return
+                    return ""
+        return "the time was up"
 
-    def _step_here(self) -> Step:
-        """One step in the caller's thread; the lock stays with this process until close."""
-        return self._sender.step()
+    def _is_walled(self) -> bool:
+        """Whether the lanes' attempts bring nothing, and more of them would not."""
+        pause = self._sender.pause
+        if pause is not None and pause.turn in (Turn.REFUSED, Turn.LOCKED_OUT):
+            return True
+        return self._sender.failures >= _FRUITLESS_MAX
 
     def _wait_for_due(self, deadline_ns: int | None) -> bool:
         """Wait for the next entry that is due later; False when there is none worth waiting for."""
@@ -223,16 +254,21 @@ class Courier:
             try:
                 nap_seconds = self._round()
             except KeenError as error:
-                self._hooks.emit(SenderFailed(f"{type(error).__name__}: {error.message}"))
+                self._tell_failure(f"{type(error).__name__}: {error.message}")
                 nap_seconds = self._sender.config.backoff_max_seconds / 10
             except Exception as error:  # noqa: BLE001 — the thread must outlive what it cannot name
-                self._hooks.emit(SenderFailed(type(error).__name__))
+                self._tell_failure(type(error).__name__)
                 nap_seconds = self._sender.config.backoff_max_seconds / 10
             if nap_seconds > 0 and not stop.is_set():
                 woken = self._clock.wait(wake, nap_seconds)
                 wake.clear()
                 if woken and not self._urgent and not stop.is_set():
                     self._clock.wait(stop, self._sender.config.linger_seconds)
+        self._sender.release()  # it may have been elected between close and its own end
+
+    def _tell_failure(self, error: str) -> None:
+        if not self._stop.is_set():  # what ends under a closing client is no failure: the log has it
+            self._hooks.emit(SenderFailed(error))
 
     def _round(self) -> float:
         """One step of the first lane; how long to nap after it."""
@@ -260,7 +296,7 @@ class Courier:
                 if step.kind is not StepKind.SENT or not step.is_full or step.turn is not Turn.GO_ON:
                     break
         except Exception as error:  # noqa: BLE001 — the first lane goes on and meets it again
-            self._hooks.emit(SenderFailed(type(error).__name__))
+            self._tell_failure(type(error).__name__)
         finally:
             with self._guard:
                 current = threading.current_thread()

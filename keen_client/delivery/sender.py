@@ -6,6 +6,7 @@ crash leaves what was in flight *unknown*, which the next holder notes first.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from enum import StrEnum
@@ -14,6 +15,7 @@ from typing import Final
 import attrs
 
 from keen_client._foundation.clock import MS_PER_SECOND, Clock
+from keen_client._foundation.locks import LockFile
 from keen_client._foundation.randomness import Randomness
 from keen_client.delivery.batch import Batch, build_batch
 from keen_client.delivery.config import DeliveryConfig
@@ -92,18 +94,29 @@ class Sender:
         self._pause: Pause | None = None
         self._failures = 0
         self._next_tend_ns = 0
+        self._owner_pid: int | None = None
+        self._stepping = 0
+        self._is_leaving = False
 
     def after_fork(self) -> None:
         """Start anew in a forked child, which does not hold the lock."""
         self._guard = threading.Lock()
+        self._owner_pid = None
+        self._stepping = 0
+        self._is_leaving = False
 
     # ---- the lock -----------------------------------------------------------------------
 
     def acquire(self) -> bool:
-        """Become the log's sender if nobody is; a former holder's entries in flight become unknown."""
+        """Become the log's sender if nobody is; a former holder's entries in flight become unknown.
+
+        Another sender of the same log in this process is somebody too.
+        """
         lock = self.log.directory.sender_lock()
-        if lock.holds():
-            return True
+        with self._guard:
+            if self._owns(lock):
+                self._is_leaving = False
+                return True
         if not lock.try_acquire():
             return False
         try:
@@ -111,18 +124,31 @@ class Sender:
         except BaseException:
             lock.release()
             raise
+        with self._guard:
+            self._owner_pid = os.getpid()
+            self._is_leaving = False
         if recovered:
             self._hooks.emit(InflightRecovered(recovered))
         return True
 
     def release(self) -> None:
-        """Let another process send."""
-        self.log.directory.sender_lock().release()
+        """Let another sender have the log: at once, or when the last step under way has ended."""
+        lock = self.log.directory.sender_lock()
+        with self._guard:
+            if not self._owns(lock):
+                return
+            self._is_leaving = bool(self._stepping)
+            if not self._is_leaving:
+                self._owner_pid = None
+                lock.release()
 
     @property
     def holds_lock(self) -> bool:
-        """Whether this process is the sender."""
-        return self.log.directory.sender_lock().holds()
+        """Whether this is the log's sender."""
+        return self._owns(self.log.directory.sender_lock())
+
+    def _owns(self, lock: LockFile) -> bool:
+        return self._owner_pid == os.getpid() and lock.holds()
 
     # ---- one step -----------------------------------------------------------------------
 
@@ -155,7 +181,7 @@ class Sender:
         )
 
     def step(self) -> Step:
-        """Send one batch, if one is due. The caller holds the sender lock.
+        """Send one batch, if one is due and this is the log's sender.
 
         Raises:
             EventLogError: the log's own disk failed; nothing is lost, what was in flight is journalled.
@@ -163,6 +189,19 @@ class Sender:
         with self._guard:
             if self._pause is not None and self._clock.monotonic_ns() < self._pause.until_ns:
                 return Step(StepKind.WAITING, turn=self._pause.turn)
+            if not self.holds_lock:
+                return Step(StepKind.IDLE)
+            self._stepping += 1
+        try:
+            return self._send_batch()
+        finally:
+            with self._guard:
+                self._stepping -= 1
+                is_last_to_leave = self._is_leaving and not self._stepping
+            if is_last_to_leave:
+                self.release()
+
+    def _send_batch(self) -> Step:
         self._tend()
         claim = self.log.outbox.claim(
             events_max=self.config.batch_events_max,

@@ -56,6 +56,7 @@ class Desk:
             HookSet([self.signals.append]),
             lambda: self.honoured,
         )
+        self.log.directory.sender_lock().release()  # the one before has gone
         assert sender.acquire()
         return sender
 
