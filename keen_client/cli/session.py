@@ -42,6 +42,7 @@ def settings_of(connection: Connection) -> Settings:
     return read_settings(
         {"project_id": connection.project_id, "base_url": connection.base_url, "log": connection.log},
         config_file=connection.config,
+        reads_file=True,
     )
 
 
@@ -113,7 +114,6 @@ def open_machinery(
         EventLogError: there is no log, or it cannot be used. Nothing was sent.
     """
     from keen_client.client.wiring import Machinery
-    from keen_client.delivery.config import DeliveryConfig
 
     settings = enabled_settings_of(connection)
     if needs_write_key:
@@ -122,8 +122,8 @@ def open_machinery(
         settings.project.key_for("read")
     machinery = Machinery(
         settings,
-        log_config=LogConfig(),
-        delivery_config=DeliveryConfig(),
+        log_config=settings.log_config,
+        delivery_config=settings.delivery_config,
         background=background,
         hooks=[SignalNotes()],
         make_log=False,

@@ -25,6 +25,7 @@ from keen_client.eventlog.recorder import Recorded
 from keen_client.events.encoding import EncodedEvent
 from keen_client.queries.analysis import Analysis
 from keen_client.queries.methods import AnalysisMethods
+from keen_client.replay.night import NightReport
 from keen_client.replay.plan import ReplayReport
 from keen_client.transport.httpx_transport import AsyncHttpClient
 from keen_client.verify.moments import Moment
@@ -107,6 +108,12 @@ class AsyncKeenClient(AnalysisMethods[Any]):
     async def replay(self, start: Moment, end: Moment, **options: Any) -> ReplayReport:
         """See :meth:`KeenClient.replay`."""
         return await self._in_thread(lambda: self._sync.replay(start, end, **options))
+
+    async def nightly(
+        self, start: Moment | None = None, end: Moment | None = None, **options: Any
+    ) -> NightReport:
+        """See :meth:`KeenClient.nightly`."""
+        return await self._in_thread(lambda: self._sync.nightly(start, end, **options))
 
     @property
     def log(self) -> LogView:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 import attrs
 import orjson
 
-from keen_client._foundation.clock import MS_PER_HOUR, datetime_to_ms, ms_to_datetime
+from keen_client._foundation.clock import MS_PER_HOUR, ms_to_datetime, ms_to_iso
+from keen_client.errors import UsageError
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.outbox import Backlog
 from keen_client.events.limits import check_collection_name
+from keen_client.verify.moments import Moment, moment_ms
 
 
 @attrs.frozen
 class LoggedEvent:
-    """One event of the log. ``event`` is what the user gave, ``keen`` members included; times are aware UTC."""
+    """One event of the log. ``timestamp`` and ``recorded_at`` are aware UTC.
+
+    ``event`` is what the user gave, as the JSON that goes to the server, but
+    for the stamp and the token: ``keen.timestamp`` is ISO 8601 text.
+    """
 
     id: str
     collection: str
@@ -38,10 +44,15 @@ class WindowTotal:
 
 
 class LogView:
-    """``client.log``: reads the log, changes nothing. Thread-safe."""
+    """``client.log``: reads the log, changes nothing. Thread-safe. Of no use once its client is closed.
 
-    def __init__(self, log: EventLog) -> None:
+    Moments are aware datetimes, dates (UTC midnight) or RFC 3339 text.
+    """
+
+    def __init__(self, log: EventLog, mind_closed: Callable[[], None]) -> None:
+        """*mind_closed* raises once the owner of *log* has closed it."""
         self._log = log
+        self._mind_closed = mind_closed
 
     @property
     def path(self) -> str:
@@ -51,41 +62,72 @@ class LogView:
     def entries(
         self,
         collection: str | None = None,
-        start: datetime | None = None,
-        end: datetime | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
     ) -> Iterator[LoggedEvent]:
-        """The events in the log, by segment and seq; ``keen.timestamp`` in [start, end), aware datetimes."""
-        start_ms = None if start is None else datetime_to_ms(start)
-        end_ms = None if end is None else datetime_to_ms(end)
-        return (_event_of(entry) for entry in self._log.entries(collection, start_ms, end_ms))
+        """The events in the log, by segment and seq; ``keen.timestamp`` in [start, end).
+
+        Raises:
+            UsageError: a moment without zone.
+        """
+        return (_event_of(entry) for entry in self._entries(collection, start, end))
+
+    def _entries(self, collection: str | None, start: Moment | None, end: Moment | None) -> Iterator[Entry]:
+        self._mind_closed()
+        start_ms = None if start is None else moment_ms(start)
+        end_ms = None if end is None else moment_ms(end)
+        return self._log.entries(collection, start_ms, end_ms)
 
     def totals(
-        self, collection: str, start: datetime, end: datetime, window_ms: int = MS_PER_HOUR
+        self, collection: str, start: Moment, end: Moment, window_ms: int = MS_PER_HOUR
     ) -> list[WindowTotal]:
-        """What is expected at the server by window; *start* and *end* lie on window boundaries (UTC)."""
+        """What is expected at the server by window; *start* and *end* lie on window boundaries (UTC).
+
+        Raises:
+            UsageError: they do not, or a moment without zone.
+        """
+        self._mind_closed()
         check_collection_name(collection)
-        windows = self._log.expectation.windows(
-            collection, datetime_to_ms(start), datetime_to_ms(end), window_ms
-        )
+        start_ms, end_ms = moment_ms(start), moment_ms(end)
+        if window_ms < 1 or start_ms % window_ms or end_ms % window_ms:
+            raise UsageError(
+                f"start and end do not lie on boundaries of {window_ms} ms in UTC; nothing was read",
+                "give whole windows, such as full hours",
+            )
+        windows = self._log.expectation.windows(collection, start_ms, end_ms, window_ms)
         return [
             WindowTotal(collection, ms_to_datetime(w.start_ms), ms_to_datetime(w.end_ms), w.total.n)
             for _, w in sorted(windows.items())
         ]
 
     def export(self, collection: str | None = None) -> Iterator[str]:
-        """The events as NDJSON lines, each as it goes to the server but for the stamp, with its id and collection."""
-        for logged in self.entries(collection):
-            line = {"id": logged.id, "collection": logged.collection, "event": logged.event}
-            yield orjson.dumps(line).decode()
+        """The events as NDJSON lines, each as it goes to the server but for stamp and token, with its id and collection."""
+        return (_line_of(entry) for entry in self._entries(collection, None, None))
 
     def backlog(self) -> Backlog:
         """What delivery has still to deal with."""
+        self._mind_closed()
         return self._log.outbox.backlog()
 
 
 def _event_of(entry: Entry) -> LoggedEvent:
-    event = orjson.loads(entry.body)
-    keen = orjson.loads(entry.keen) if entry.keen else {}
-    timestamp = ms_to_datetime(entry.timestamp_ms)
-    event["keen"] = {"timestamp": timestamp, **keen}
-    return LoggedEvent(str(entry.id), entry.collection, timestamp, ms_to_datetime(entry.recorded_ms), event)
+    return LoggedEvent(
+        str(entry.id),
+        entry.collection,
+        ms_to_datetime(entry.timestamp_ms),
+        ms_to_datetime(entry.recorded_ms),
+        orjson.loads(_event_text(entry)),
+    )
+
+
+def _line_of(entry: Entry) -> str:
+    collection = orjson.dumps(entry.collection).decode()
+    return f'{{"id":"{entry.id}","collection":{collection},"event":{_event_text(entry)}}}'
+
+
+def _event_text(entry: Entry) -> str:
+    """The stored texts, joined and never decoded: an export changes no digit."""
+    members = entry.body[1:-1]
+    comma = "," if members else ""
+    rest = f",{entry.keen[1:]}" if entry.keen else "}"
+    return f'{{{members}{comma}"keen":{{"timestamp":"{ms_to_iso(entry.timestamp_ms)}"{rest}}}'

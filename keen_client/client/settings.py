@@ -1,4 +1,4 @@
-"""Settings: arguments, else the environment, else ``keen-client.toml``.
+"""Settings: arguments, else the environment, else (for the command line) ``keen-client.toml``.
 
 Secrets come from arguments, from ``KEEN_…_KEY``, or from a file that
 ``KEEN_…_KEY_FILE`` names; never from a command line.
@@ -10,17 +10,23 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from keen_client.api.project import Project
+from keen_client.delivery.config import DeliveryConfig
 from keen_client.errors import ConfigurationError, InvalidEnvironmentError
+from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import Binding
 from keen_client.transport.base_url import DEFAULT_BASE_URL, normalise_base_url
 from keen_client.transport.secret import Secret
 
 CONFIG_FILE: Final = "keen-client.toml"
+#: Tables of the configuration file, whose members are the fields of these classes.
+TABLES: Final = {"log_settings": LogConfig, "delivery": DeliveryConfig}
+
+_ConfigT = TypeVar("_ConfigT", LogConfig, DeliveryConfig)
 
 #: Name of the setting -> environment variable.
 ENVIRONMENT: Final[dict[str, str]] = {
@@ -39,7 +45,7 @@ _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """Where events go and where they are kept. ``base_url`` is the part before ``/3.0``."""
+    """Where events go, where and how they are kept. ``base_url`` is the part before ``/3.0``."""
 
     project_id: str
     base_url: str
@@ -48,6 +54,8 @@ class Settings:
     read_key: Secret | None = None
     master_key: Secret | None = None
     is_disabled: bool = False
+    log_config: LogConfig = attrs.Factory(LogConfig)
+    delivery_config: DeliveryConfig = attrs.Factory(DeliveryConfig)
 
     @property
     def project(self) -> Project:
@@ -70,18 +78,22 @@ def read_settings(
     given: Mapping[str, Any],
     environment: Mapping[str, str] | None = None,
     config_file: Path | None = None,
+    *,
+    reads_file: bool = False,
 ) -> Settings:
     """Gather the settings; *given* values that are None were not given.
 
-    *config_file* None reads ``keen-client.toml`` of the working directory if
-    there is one; a named file has to exist.
+    With *reads_file*, the command line's way, what is given nowhere else comes
+    from *config_file*, which has to exist, or where none is named from
+    ``keen-client.toml`` of the working directory if there is one. A library
+    does not look into the directory it happens to run in.
 
     Raises:
         InvalidEnvironmentError: there is no project id.
         ConfigurationError: a value cannot be used. Nothing was recorded and nothing was sent.
     """
     environment = os.environ if environment is None else environment
-    from_file = _read_file(config_file)
+    from_file = _read_file(config_file) if reads_file else {}
 
     def find(name: str) -> Any:
         value = given.get(name)
@@ -102,19 +114,22 @@ def read_settings(
     log = find("log")
     return Settings(
         project_id=project_id,
-        base_url=normalise_base_url(str(find("base_url") or DEFAULT_BASE_URL)),
+        base_url=_base_url(find("base_url")),
         log=Path(log).expanduser().absolute() if log else default_log(project_id, environment),
-        write_key=_secret(find("write_key")),
-        read_key=_secret(find("read_key")),
-        master_key=_secret(find("master_key")),
+        write_key=_secret("write_key", find("write_key")),
+        read_key=_secret("read_key", find("read_key")),
+        master_key=_secret("master_key", find("master_key")),
         is_disabled=is_disabled,
+        log_config=_config(LogConfig, from_file, "log_settings"),
+        delivery_config=_config(DeliveryConfig, from_file, "delivery"),
     )
 
 
 def default_log(project_id: str, environment: Mapping[str, str]) -> Path:
     """The log's place when none is named: ``$XDG_STATE_HOME`` or ``~/.local/state``, then ``keen-client/<project>``."""
     base = environment.get("XDG_STATE_HOME")
-    state = Path(base) if base else Path.home() / ".local" / "state"
+    # A relative one is invalid (XDG base directories), and would name another place after a chdir.
+    state = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
     return state / "keen-client" / project_id
 
 
@@ -122,7 +137,7 @@ def _plain_project_id(project_id: str) -> str:
     """A project id goes into a URL path and a directory name."""
     if not project_id.replace("-", "").replace("_", "").isalnum() or not project_id.isascii():
         raise ConfigurationError(
-            f"{project_id[:60]!r} is no project id; nothing was recorded and nothing was sent",
+            f"project_id {project_id[:60]!r} is no project id; nothing was recorded and nothing was sent",
             "copy it from the project's page: letters and digits only",
         )
     return project_id
@@ -137,12 +152,18 @@ def _from_environment(name: str, environment: Mapping[str, str]) -> str | None:
     if not path:
         return value
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        text = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{variable}_FILE names {path}, which cannot be read ({type(error).__name__}); nothing was sent",
             "correct the path or its permissions",
         ) from error
+    if not text:
+        raise ConfigurationError(
+            f"{variable}_FILE names {path}, which is empty; nothing was recorded and nothing was sent",
+            f"write the key into it, or unset {variable}_FILE",
+        )
+    return text
 
 
 def _read_file(config_file: Path | None) -> dict[str, Any]:
@@ -160,20 +181,73 @@ def _read_file(config_file: Path | None) -> dict[str, Any]:
         raise ConfigurationError(
             f"the configuration {path} is not TOML ({error}); nothing was sent", "correct the file"
         ) from error
-    unknown = sorted(set(content) - set(ENVIRONMENT))
+    unknown = sorted(set(content) - set(ENVIRONMENT) - set(TABLES))
     if unknown:
         raise ConfigurationError(
             f"the configuration {path} has unknown settings: {', '.join(unknown)}; nothing was sent",
-            f"known are: {', '.join(sorted(ENVIRONMENT))}",
+            f"known are: {', '.join(sorted({*ENVIRONMENT, *TABLES}))}",
         )
     return content
+
+
+def _config(kind: type[_ConfigT], content: Mapping[str, Any], table: str) -> _ConfigT:
+    """The configuration class of one table, each member checked by name and type."""
+    members = content.get(table, {})
+    defaults = attrs.asdict(kind(), recurse=False)
+    if not isinstance(members, dict):
+        raise ConfigurationError(
+            f"[{table}] in {CONFIG_FILE} is no table; nothing was sent", "correct the file"
+        )
+    values: dict[str, Any] = {}
+    for name, value in members.items():
+        if name not in defaults:
+            raise ConfigurationError(
+                f"[{table}] has the unknown setting {name[:60]!r}; nothing was sent",
+                f"known are: {', '.join(sorted(defaults))}",
+            )
+        values[name] = _typed(value, defaults[name], f"{table}.{name}")
+    return kind(**values)
+
+
+def _typed(value: Any, default: Any, name: str) -> Any:
+    """*value* if it is of the kind of *default*; a list of texts where the default is none."""
+    if default is None or isinstance(default, tuple):
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        expected = "a list of texts"
+    elif isinstance(default, float) and type(value) is int:
+        return float(value)
+    elif type(value) is type(default):
+        return value
+    else:
+        expected = {bool: "true or false", int: "a whole number", float: "a number"}.get(
+            type(default), "a text"
+        )
+    raise ConfigurationError(
+        f"the setting {name} is {type(value).__name__}, not {expected}; nothing was sent", f"give {expected}"
+    )
 
 
 def _truth(value: Any) -> bool:
     return str(value).strip().lower() not in _FALSE if value is not None else False
 
 
-def _secret(value: Any) -> Secret | None:
-    if value is None or value == "":
-        return None
-    return value if isinstance(value, Secret) else Secret(str(value).strip())
+def _base_url(value: Any) -> str:
+    try:
+        return normalise_base_url(str(value or DEFAULT_BASE_URL))
+    except ConfigurationError as error:
+        raise _named("base_url", error) from None
+
+
+def _secret(name: str, value: Any) -> Secret | None:
+    if value is None or value == "" or isinstance(value, Secret):
+        return value or None
+    try:
+        return Secret(str(value))
+    except ConfigurationError as error:
+        raise _named(name, error) from None
+
+
+def _named(name: str, error: ConfigurationError) -> ConfigurationError:
+    """*error*, saying which setting it is about."""
+    return ConfigurationError(f"{name} ({ENVIRONMENT[name]}): {error.message}", error.hint)

@@ -22,10 +22,11 @@ from keen_client.errors import ClientClosedError, InvalidEventError
 from keen_client.eventlog.config import Durability, LogConfig
 from keen_client.eventlog.log import EventLog
 from keen_client.events.encoding import EncodedEvent, NaiveDatetimes, encode_event
+from keen_client.events.limits import check_call_size, check_collection_name
 from keen_client.observability.hooks import Hook
 from keen_client.queries.analysis import Analysis
 from keen_client.queries.methods import AnalysisMethods
-from keen_client.replay.night import Night
+from keen_client.replay.night import Night, NightReport
 from keen_client.replay.plan import ReplayReport
 from keen_client.transport.httpx_transport import HttpClient
 from keen_client.verify.moments import Moment
@@ -144,12 +145,16 @@ class KeenClient(AnalysisMethods[Any]):
         self._machinery.courier.notify()
         return Receipt(str(recorded.id), event.collection, ms_to_datetime(recorded.timestamp_ms))
 
-    def add_events(self, events: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Receipt]]:
+    def add_events(self, events: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, list[Receipt]]:
         """Record ``{collection: [event, ...]}``: all of them or none, in one transaction.
+
+        Returns the receipts in the same form and order, with an empty list
+        where one was given.
 
         Raises:
             InvalidEventError: with ``collection`` and ``index`` of the first that
-                Keen would refuse. Nothing was recorded.
+                Keen would refuse; ``index`` is None where the collection itself
+                cannot be used. Nothing was recorded.
             BatchTooLargeError: over 100,000 events or 256 MB. Nothing was recorded.
             EventLogError, ClientClosedError: as for :meth:`add_event`.
         """
@@ -169,17 +174,24 @@ class KeenClient(AnalysisMethods[Any]):
             result[receipt.collection].append(receipt)
         return result
 
-    def _encode_all(self, events: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[EncodedEvent]:
+    def _encode_all(self, events: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[EncodedEvent]:
+        if not isinstance(events, Mapping):
+            raise InvalidEventError(
+                f"add_events takes a mapping of collections, not a {type(events).__name__}; nothing was recorded",
+                "pass {collection: [event, ...]}",
+            )
         encoded: list[EncodedEvent] = []
+        size_bytes = 0
         for collection, bodies in events.items():
+            _check_list(collection, bodies)
             for index, body in enumerate(bodies):
                 try:
                     encoded.append(encode_event(collection, body, naive_datetimes=self._naive))
                 except InvalidEventError as error:
-                    error.collection, error.index = collection, index
-                    error.message = f"{collection}[{index}]: {error.message}"
-                    error.args = (error.message, error.hint)
+                    _place(error, collection, index)
                     raise
+                size_bytes += encoded[-1].size_bytes
+                check_call_size(len(encoded), size_bytes)
         return encoded
 
     # ---- what the async twin is built from ----------------------------------------------
@@ -244,7 +256,7 @@ class KeenClient(AnalysisMethods[Any]):
             ApiError: the query did not succeed; nothing was changed.
             InvalidEnvironmentError: there is no read key.
         """
-        return self._need().api.query(analysis, all_keys=all_keys)
+        return self.need_machinery().api.query(analysis, all_keys=all_keys)
 
     # ---- proof --------------------------------------------------------------------------
 
@@ -286,8 +298,32 @@ class KeenClient(AnalysisMethods[Any]):
             start, end, collections=collections, window=window, yes=yes, max_replay=max_replay
         )
 
+    def nightly(
+        self,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        collections: Sequence[str] | None = None,
+        window: str = "1h",
+        preset: str = "standard",
+        settle: str | None = None,
+        max_replay: int | None = None,
+    ) -> NightReport:
+        """The whole nightly job: send, verify, replay what is proven missing, verify again, reclaim.
+
+        Without *start* and *end* on the windows that are due. It also probes,
+        where that is not known of late, whether the server honours uniqueness
+        tokens (at most ten small events in the collection ``kc_probe``).
+
+        Raises:
+            NightlyLockedError: another nightly or replay job is at work on this log.
+        """
+        return self._night(preset, settle).run(
+            start, end, collections=collections, window=window, max_replay=max_replay
+        )
+
     def _night(self, preset: str, settle: str | None) -> Night:
-        machinery = self._need()
+        machinery = self.need_machinery()
         return Night(
             log=machinery.log,
             api=machinery.api,
@@ -302,11 +338,16 @@ class KeenClient(AnalysisMethods[Any]):
     @property
     def log(self) -> LogView:
         """Read access to the local log."""
-        return LogView(self._need().log)
+        return LogView(self.need_machinery().log, self._mind_closed)
 
     # ---- life ---------------------------------------------------------------------------
 
-    def _need(self) -> Machinery:
+    def need_machinery(self) -> Machinery:
+        """What the client is made of.
+
+        Raises:
+            ClientClosedError: it is closed, or switched off.
+        """
         self._mind_closed()
         if self._machinery is None:
             raise ClientClosedError(
@@ -332,6 +373,27 @@ class KeenClient(AnalysisMethods[Any]):
 
     def __repr__(self) -> str:
         return f"KeenClient(project_id={self._settings.project_id!r}, log={str(self._settings.log)!r})"
+
+
+def _check_list(collection: str, bodies: object) -> None:
+    try:
+        check_collection_name(collection)
+        if isinstance(bodies, str | bytes | Mapping) or not isinstance(bodies, Iterable):
+            raise InvalidEventError(
+                f"a {type(bodies).__name__} is no list of events; nothing was recorded",
+                "pass {collection: [event, ...]}",
+            )
+    except InvalidEventError as error:
+        _place(error, collection, None)
+        raise
+
+
+def _place(error: InvalidEventError, collection: str, index: int | None) -> None:
+    """Have *error* name the event that it is about."""
+    error.collection, error.index = collection, index
+    where = str(collection)[:80] if index is None else f"{collection}[{index}]"
+    error.message = f"{where}: {error.message}"
+    error.args = (error.message, error.hint)
 
 
 @atexit.register

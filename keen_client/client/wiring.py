@@ -29,8 +29,13 @@ class ApiUploader:
         self._api = api
 
     def upload(self, body: bytes) -> Response:
-        """See :meth:`keen_client.delivery.uploader.Uploader.upload`."""
-        return self._api.post_batch(body)
+        """See :meth:`keen_client.delivery.uploader.Uploader.upload`. The answer shows no key."""
+        answer = self._api.post_batch(body)
+        key = self._api.project.write_key
+        if key is None or key.reveal().encode() not in answer.body:
+            return answer
+        # Delivery keeps the server's words with dead letters.
+        return attrs.evolve(answer, body=key.redact(answer.body.decode(errors="replace")).encode())
 
 
 @attrs.frozen
@@ -71,6 +76,9 @@ class Machinery:
             clock=seams.clock,
             randomness=seams.randomness,
         )
+        if settings.read_key is None:
+            # Nothing can ever be verified: acknowledged entries go after retention, counted as unverified.
+            log_config = attrs.evolve(log_config, reclaim_unverified=True)
         self.log: Final = EventLog(
             settings.log, settings.binding, log_config, seams.clock, seams.randomness, make=make_log
         )

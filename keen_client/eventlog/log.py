@@ -10,6 +10,7 @@ from typing import Final
 from keen_client._foundation.clock import Clock
 from keen_client._foundation.files import PRIVATE_FILE_MODE
 from keen_client._foundation.files import boot_id as machine_boot_id
+from keen_client._foundation.locks import check_platform
 from keen_client._foundation.randomness import Randomness
 from keen_client.errors import EventLogDamagedError, EventLogError
 from keen_client.eventlog.checkup import ABANDONED_MARK
@@ -19,6 +20,7 @@ from keen_client.eventlog.directory import Binding, LogDirectory
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.expectation import Expectation
 from keen_client.eventlog.outbox import Outbox
+from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recorder import Recorded, Recorder
 from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
 from keen_client.eventlog.segment import SegmentName, finish_sealed, list_segments
@@ -29,6 +31,9 @@ from keen_client.eventlog.totals import Totals
 from keen_client.events.encoding import EncodedEvent
 from keen_client.events.identity import SEQ_MAX
 from keen_client.observability.hooks import LOGGER
+
+#: How often the sender looks for what may be reclaimed unverified.
+_RECLAIM_SECONDS: Final = 3_600.0
 
 
 class EventLog:
@@ -54,9 +59,11 @@ class EventLog:
         *binding* None opens whatever project's log it is, to look at it.
 
         Raises:
-            EventLogBoundElsewhereError, EventLogTooNewError, EventLogPermissionError,
-            EventLogDamagedError, EventLogFullError, EventLogError: nothing was changed.
+            UnsupportedPlatformError, EventLogBoundElsewhereError, EventLogTooNewError,
+            EventLogPermissionError, EventLogDamagedError, EventLogFullError, EventLogError:
+                nothing was changed.
         """
+        check_platform()
         self.directory: Final = LogDirectory(path)
         self.config: Final = config
         self.clock: Final = clock
@@ -70,6 +77,7 @@ class EventLog:
         self.binding: Final = self.directory.binding()
         if state_is_missing(self.directory):
             rebuild_state(self.directory, config, clock)
+        self._next_reclaim_ns = 0
         self.state: Final = self._open_state()
         self.shelf: Final = Shelf(self.directory, self.state)
         self.totals: Final = Totals(self.state, config)
@@ -139,7 +147,12 @@ class EventLog:
     # ---- upkeep, by the holder of the sender lock ---------------------------------------
 
     def tend(self) -> None:
-        """Seal segments of earlier days and make sealed ones single read-only files, as far as nobody uses them."""
+        """Seal segments of earlier days and make sealed ones single read-only files, as far as nobody uses them.
+
+        Where unverified entries may be reclaimed, because no query can ever
+        verify them, that is done here, once an hour; elsewhere the nightly job
+        reclaims what is final.
+        """
         self._enter_marks()
         names = list_segments(self.directory.segments)
         current = next((n for n in reversed(names) if self._succession.fits_today(n)), None)
@@ -151,6 +164,12 @@ class EventLog:
         for name in names:
             if self.shelf.is_sealed(name.origin):
                 self._finish(name)
+        now_ns = self.clock.monotonic_ns()
+        if self.config.reclaim_unverified and now_ns >= self._next_reclaim_ns:
+            self._next_reclaim_ns = now_ns + int(_RECLAIM_SECONDS * 1e9)
+            Reclaimer(self.directory, self.state, self.shelf, self.config, self.clock).reclaim(
+                lambda _collection, _hour: False
+            )
 
     def _finish(self, name: SegmentName) -> None:
         self.shelf.release(name.origin)

@@ -1,0 +1,80 @@
+"""keen-client.toml: read by the command line, member by member, and never by the library on its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keen_client.client.settings import read_settings
+from keen_client.errors import ConfigurationError, InvalidEnvironmentError
+
+CONTENT = """
+project_id = "p1"
+base_url = "http://127.0.0.1:9/3.0/"
+[log_settings]
+durability = "normal"
+retention_days = 30
+audit = ["price_cents"]
+[delivery]
+unknown = "resend"
+batch_events_max = 100
+"""
+
+
+def test_members_become_the_settings(tmp_path: Path) -> None:
+    """Top-level members, and the two tables of how the log is kept and how delivery behaves."""
+    file = tmp_path / "k.toml"
+    file.write_text(CONTENT)
+
+    settings = read_settings({}, {}, file, reads_file=True)
+
+    assert (settings.project_id, settings.base_url) == ("p1", "http://127.0.0.1:9")
+    assert (settings.log_config.durability, settings.log_config.retention_days) == ("normal", 30.0)
+    assert settings.log_config.audit == ("price_cents",)
+    assert (settings.delivery_config.unknown, settings.delivery_config.batch_events_max) == ("resend", 100)
+
+
+def test_arguments_and_environment_win(tmp_path: Path) -> None:
+    """The file is asked last."""
+    file = tmp_path / "k.toml"
+    file.write_text(CONTENT)
+
+    environment = {"KEEN_PROJECT_ID": "p2", "KEEN_BASE_URL": "http://127.0.0.1:8"}
+    settings = read_settings({"base_url": "http://127.0.0.1:7"}, environment, file, reads_file=True)
+
+    assert (settings.project_id, settings.base_url) == ("p2", "http://127.0.0.1:7")
+
+
+def test_the_library_does_not_look_into_its_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that happens to lie there must not decide where a program's events go."""
+    (tmp_path / "keen-client.toml").write_text(CONTENT)
+    monkeypatch.chdir(tmp_path)
+
+    assert read_settings({}, {}, reads_file=True).project_id == "p1"
+    with pytest.raises(InvalidEnvironmentError):
+        read_settings({}, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("projectid = 'p'", "projectid"),
+        ("[log_settings]\nretention = 3", "retention"),
+        ("[log_settings]\nretention_days = 'long'", "retention_days"),
+        ("[log_settings]\naudit = 'price'", "audit"),
+        ("[delivery]\nbatch_events_max = 1.5", "batch_events_max"),
+        ("[delivery]\nunknown = 'maybe'", "maybe"),
+        ("delivery = 5", "delivery"),
+        ("project_id = ", "TOML"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, content: str, says: str) -> None:
+    """A typo in a configuration is an error that names it, not a setting that silently does not hold."""
+    file = tmp_path / "k.toml"
+    file.write_text(content)
+
+    with pytest.raises(ConfigurationError, match=says):
+        read_settings({"project_id": "p"}, {}, file, reads_file=True)
