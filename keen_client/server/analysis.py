@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import duckdb
@@ -13,6 +13,7 @@ import orjson
 from keen_client.server.engine import Column, Engine, Source
 from keen_client.server.filters import conditions
 from keen_client.server.query import MAX_EXTRACTED, Analysis, Query
+from keen_client.server.reading import HONEST, Reading
 from keen_client.server.refusal import INVALID_PARAMETER, bad_request, not_found
 from keen_client.server.response import number, picked, shape
 from keen_client.server.timeframe import Division, divide
@@ -22,27 +23,26 @@ MAX_CELLS: Final = 1_000_000
 _EMAIL_REPLY: Final = "Processing. Check the specified email for the extraction results."
 _MILLION: Final = 1_000_000
 
-#: The share of events that this read misses, and the salt that chooses them.
-Partial = tuple[float, int] | None
 
-
-def answer(engine: Engine, query: Query, *, now_ms: int, partial: Partial = None) -> bytes:
-    """The JSON body that answers *query*. Raises a refusal (404 for an unknown collection)."""
+def answer(engine: Engine, query: Query, *, now_ms: int, reading: Reading = HONEST) -> bytes:
+    """The JSON body that answers *query* as *reading* has it. Raises a refusal (404 for an unknown collection)."""
     if not engine.has(query.collection):
         raise not_found()
-    source = engine.source(query.collection, query.paths(), now_ms)
-    where = _where(query, source, partial)
+    if reading.scan_cap is not None:
+        _check_scan(engine, query, reading.scan_cap, reading.struck)
+    source = engine.source(query.collection, query.paths(), now_ms, reading.stale_ms)
+    where = _where(query, source, reading)
     try:
         if query.kind == "extraction":
-            return _extraction(engine, query, source, where)
-        result = _aggregation(engine, query, source, where)
+            return reading.printed(_extraction(engine, query, source, where))
+        result = reading.told(query, _aggregation(engine, query, source, where, reading))
     except (duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
         # A regular expression that does not compile is the one user text that DuckDB itself judges.
         raise bad_request(INVALID_PARAMETER, f"The query cannot be run: {str(error)[:200]}") from None
     body: dict[str, Any] = {"result": result}
     if query.with_metadata:
         body["execution_metadata"] = _metadata(engine, query)
-    return orjson.dumps(body)
+    return reading.printed(orjson.dumps(body))
 
 
 def timeframe_conditions(query: Query, source: Source) -> list[str]:
@@ -54,10 +54,10 @@ def timeframe_conditions(query: Query, source: Source) -> list[str]:
     return found
 
 
-def _where(query: Query, source: Source, partial: Partial) -> str:
+def _where(query: Query, source: Source, reading: Reading) -> str:
     found = timeframe_conditions(query, source)
-    if partial is not None:
-        share, salt = partial
+    if reading.partial is not None:
+        share, salt = reading.partial
         bind = source.parameters.bind
         found.append(
             f"hash(seq, {bind(salt, 'BIGINT')}) % {_MILLION} >= {bind(round(share * _MILLION), 'BIGINT')}::UBIGINT"
@@ -65,7 +65,7 @@ def _where(query: Query, source: Source, partial: Partial) -> str:
     return " AND ".join(found)
 
 
-def _aggregation(engine: Engine, query: Query, source: Source, where: str) -> Any:
+def _aggregation(engine: Engine, query: Query, source: Source, where: str, reading: Reading) -> Any:
     division = None if query.interval is None else divide(query.timeframe, query.interval)
     keys: list[str] = []
     from_sql = f"{source.sql} WHERE {where}"
@@ -75,14 +75,24 @@ def _aggregation(engine: Engine, query: Query, source: Source, where: str) -> An
     for path in query.group_by:
         column = source.columns[path]
         keys.extend((f"nullif({column.text}, 'null')", column.number))
-    values = [_aggregate(analysis, source) for analysis in query.analyses.values()]
+    order = _adding_order(source, reading)
+    values = [_aggregate(analysis, source, order) for analysis in query.analyses.values()]
     positions = ", ".join(str(index + 1) for index in range(len(keys)))
     tail = f" GROUP BY {positions} ORDER BY {positions}" if keys else ""
     rows = engine.fetch(f"SELECT {', '.join(keys + values)} FROM {from_sql}{tail}", source.parameters.values)
-    return _shaped(query, division, rows)
+    return _shaped(query, division, rows, reading)
 
 
-def _shaped(query: Query, division: Division | None, rows: Sequence[tuple[Any, ...]]) -> Any:
+def _adding_order(source: Source, reading: Reading) -> str:
+    """Doubles add up to another sum in another order, once they are large enough."""
+    if "shuffled-sums" not in reading.lies:
+        return ""
+    return f" ORDER BY hash(seq, {source.parameters.bind(reading.salt, 'BIGINT')})"
+
+
+def _shaped(
+    query: Query, division: Division | None, rows: Sequence[tuple[Any, ...]], reading: Reading
+) -> Any:
     offset = 0 if division is None else 1
     width = offset + 2 * len(query.group_by)
     buckets: dict[int, dict[tuple[Any, ...], list[Any]]] = {}
@@ -93,6 +103,10 @@ def _shaped(query: Query, division: Division | None, rows: Sequence[tuple[Any, .
         groups[group] = None
         values = [_value(kind, value) for kind, value in zip(kinds, row[width:], strict=True)]
         buckets.setdefault(row[0] if offset else 0, {})[group] = values
+    if reading.group_cap is not None and len(groups) > reading.group_cap and query.group_by:
+        reading.struck("group-cap")
+        text = f"The reply would have {len(groups)} groups; at most {reading.group_cap} are allowed."
+        raise bad_request(INVALID_PARAMETER, text)
     cells = max(1, len(groups)) * (1 if division is None else len(division.bounds))
     if cells > MAX_CELLS:
         text = f"The reply would have {cells} rows; at most {MAX_CELLS} are allowed."
@@ -122,7 +136,7 @@ def _bucket(division: Division, source: Source, where: str) -> tuple[str, str]:
     )
 
 
-def _aggregate(analysis: Analysis, source: Source) -> str:
+def _aggregate(analysis: Analysis, source: Source, order: str) -> str:
     if analysis.kind == "count":
         return "count(*)"
     column = source.columns[analysis.target]
@@ -143,7 +157,7 @@ def _aggregate(analysis: Analysis, source: Source) -> str:
         "average": "avg",
         "standard_deviation": "stddev_pop",
     }
-    return f"{functions[analysis.kind]}({value})"
+    return f"{functions[analysis.kind]}({value}{order if analysis.kind == 'sum' else ''})"
 
 
 def _distinct(column: Column) -> str:
@@ -157,7 +171,7 @@ def _extraction(engine: Engine, query: Query, source: Source, where: str) -> byt
     parameters = source.parameters.values
     limit = query.latest
     if limit is None:
-        _check_scan(engine, query)
+        _check_scan(engine, query, MAX_SCANNED)
     if limit is None or limit > MAX_EXTRACTED:
         found = int(engine.fetch(f"SELECT count(*) FROM {source.sql} WHERE {where}", parameters)[0][0])
         if min(found, limit or found) > MAX_EXTRACTED:
@@ -171,10 +185,12 @@ def _extraction(engine: Engine, query: Query, source: Source, where: str) -> byt
     return b'{"result":[' + ",".join(bodies).encode() + b"]}"
 
 
-def _check_scan(engine: Engine, query: Query) -> None:
+def _check_scan(engine: Engine, query: Query, cap: int, struck: Callable[[str], None] | None = None) -> None:
     scanned = engine.count_between(query.collection, query.timeframe.start_ms, query.timeframe.end_ms)
-    if scanned > MAX_SCANNED:
-        text = f"An extraction scans at most {MAX_SCANNED} events; the timeframe holds {scanned}."
+    if scanned > cap:
+        if struck is not None:
+            struck("scan-cap")
+        text = f"A query of this kind scans at most {cap} events; the timeframe holds {scanned}."
         raise bad_request(INVALID_PARAMETER, text)
 
 

@@ -245,11 +245,11 @@ class Api:
             given.update(body)
         now_ms = self.clock.wall_ms()
         query = parse_query(kind, given, now_ms)
-        partial = self.faults.partial_read()
+        reading = self.faults.reading(query)
 
         def read() -> bytes:
             with self.store.reading() as engine:
-                return answer(engine, query, now_ms=now_ms, partial=partial)
+                return answer(engine, query, now_ms=now_ms, reading=reading)
 
         return _padded(request, Response(await anyio.to_thread.run_sync(read), media_type="application/json"))
 
@@ -262,6 +262,8 @@ class Api:
             return _json(await anyio.to_thread.run_sync(self.control.change, changes))
         if path == "/_control/release" and request.method == "POST":
             return _json(await anyio.to_thread.run_sync(self.control.release))
+        if path == "/_control/resurrect" and request.method == "POST":
+            return _json(await anyio.to_thread.run_sync(self.control.resurrect))
         raise not_found()
 
     def _require(self, request: Request, needed: KeyClass) -> None:

@@ -1,4 +1,4 @@
-"""The control endpoint: change the faults of a running server, read their counters, release what is held back."""
+"""The control endpoint: change the faults of a running server, read their counters, bring back what is not seen."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class Control:
     def release(self) -> dict[str, int]:
         """Make every delayed event visible at once."""
         return {"released": self._store.release()}
+
+    def resurrect(self) -> dict[str, int]:
+        """Make every event that has vanished visible again, for good."""
+        return {"resurrected": self._store.resurrect()}
 
     def forget_stored(self) -> None:
         """Carry out ``forget`` on what is stored already."""

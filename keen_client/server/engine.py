@@ -90,6 +90,8 @@ class Engine:
         self._tables: dict[str, _Table] = {}
         self.folded_seq = 0
         self.latest_visible_ms = 0
+        #: Whether an event is stored that vanishes, or has vanished.
+        self.some_vanish = False
         self._open_tables()
 
     def _open_tables(self) -> None:
@@ -105,8 +107,12 @@ class Engine:
             table = _Table(number, name)
             slots = self.fetch("SELECT path, slot FROM shredded WHERE number = $1 ORDER BY slot", [number])
             table.slots.update(dict(slots))
-            table.rows, latest = self.fetch(f"SELECT count(*), coalesce(max(visible), 0) FROM {table.sql}")[0]
+            run(f"ALTER TABLE {table.sql} ADD COLUMN IF NOT EXISTS vanish BIGINT DEFAULT 0")
+            table.rows, latest, vanish = self.fetch(
+                f"SELECT count(*), coalesce(max(visible), 0), coalesce(max(vanish), 0) FROM {table.sql}"
+            )[0]
             self.latest_visible_ms = max(self.latest_visible_ms, latest)
+            self.some_vanish |= vanish > 0
             self._tables[name] = table
 
     def close(self) -> None:
@@ -170,9 +176,13 @@ class Engine:
         for collection, rows in by_collection.items():
             self._tables[collection].rows += len(rows)
             self.latest_visible_ms = max(self.latest_visible_ms, *(row.visible_ms for row in rows), 0)
+            self.some_vanish |= any(row.vanish_ms for row in rows)
 
-    def source(self, collection: str, paths: Iterable[str], now_ms: int) -> Source:
-        """What a query over *collection* reads, with a column for each of *paths*."""
+    def source(self, collection: str, paths: Iterable[str], now_ms: int, stale_ms: int = 0) -> Source:
+        """What a query over *collection* reads, with a column for each of *paths*.
+
+        It is what could be seen *stale_ms* ago; what was deleted since stays deleted.
+        """
         table = self._tables[collection]
         wanted = list(dict.fromkeys(paths))
         if table.rows >= SHRED_FROM_ROWS:
@@ -193,8 +203,16 @@ class Engine:
             extra_outer.append(_typed(f"y{number}", f"xt{number}", f"xn{number}"))
             columns[path] = Column(f"xt{number}", f"xn{number}")
         sql = table.sql
-        if self.latest_visible_ms > now_ms:
-            sql = f"(SELECT * FROM {sql} WHERE visible <= {parameters.bind(now_ms, 'BIGINT')})"
+        seen_ms = now_ms - stale_ms
+        hidden = []
+        if stale_ms:
+            hidden.append(f"created <= {parameters.bind(seen_ms, 'BIGINT')}")
+        if self.latest_visible_ms > seen_ms:
+            hidden.append(f"visible <= {parameters.bind(seen_ms, 'BIGINT')}")
+        if self.some_vanish:
+            hidden.append(f"(vanish = 0 OR vanish > {parameters.bind(seen_ms, 'BIGINT')})")
+        if hidden:
+            sql = f"(SELECT * FROM {sql} WHERE {' AND '.join(hidden)})"
         if extra_inner:
             inner = f"(SELECT *, {', '.join(extra_inner)} FROM {sql})"
             sql = f"(SELECT *, {', '.join(extra_outer)} FROM {inner})"
@@ -257,6 +275,15 @@ class Engine:
             self.latest_visible_ms = 0
         return released
 
+    def resurrect(self, now_ms: int) -> int:
+        """Make the events that have vanished visible again, for good; how many there were."""
+        returned = 0
+        if self.some_vanish:
+            for table in self._tables.values():
+                sql = f"UPDATE {table.sql} SET vanish = 0 WHERE vanish > 0 AND vanish <= $1"
+                returned += int(self.fetch(sql, [now_ms])[0][0])
+        return returned
+
     def _table_for(self, collection: str) -> _Table:
         table = self._tables.get(collection)
         if table is None:
@@ -269,7 +296,7 @@ class Engine:
             run("BEGIN")
             run(
                 f"CREATE TABLE {table.sql} (seq BIGINT, ts BIGINT, created BIGINT, visible BIGINT,"
-                f" body VARCHAR, {slots})"
+                f" vanish BIGINT, body VARCHAR, {slots})"
             )
             run("INSERT INTO collections VALUES ($1, $2)", [number, collection])
             for path, slot in table.slots.items():
@@ -284,17 +311,19 @@ class Engine:
         typed = ", ".join(_typed(f"y{slot}", f"t{slot}", f"n{slot}") for slot in slots)
         names = ", ".join(f"t{slot}, n{slot}" for slot in slots)
         self._connection.execute(
-            f"INSERT INTO {table.sql} (seq, ts, created, visible, body, {names})"
-            f" SELECT seq, ts, created, visible, body, {typed} FROM (SELECT *, {extracted}"
+            f"INSERT INTO {table.sql} (seq, ts, created, visible, vanish, body, {names})"
+            f" SELECT seq, ts, created, visible, vanish, body, {typed} FROM (SELECT *, {extracted}"
             " FROM (SELECT *, json_extract(body, $paths::VARCHAR[]) AS x FROM (SELECT"
             " unnest($seq::BIGINT[]) AS seq, unnest($ts::BIGINT[]) AS ts, unnest($created::BIGINT[]) AS created,"
-            " unnest($visible::BIGINT[]) AS visible, unnest($body::VARCHAR[]) AS body)))",
+            " unnest($visible::BIGINT[]) AS visible, unnest($vanish::BIGINT[]) AS vanish,"
+            " unnest($body::VARCHAR[]) AS body)))",
             {
                 "paths": [json_path(path) for path in table.slots],
                 "seq": [row.seq for row in rows],
                 "ts": [row.timestamp_ms for row in rows],
                 "created": [row.created_ms for row in rows],
                 "visible": [row.visible_ms for row in rows],
+                "vanish": [row.vanish_ms for row in rows],
                 "body": [row.body for row in rows],
             },
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal, cast
 
 import attrs
@@ -31,12 +32,35 @@ PROBABILITIES: Final = (
     "partial-reads",
     "http-500",
     "html-502",
+    "lie-count",
+    "lie-sum",
+    "missing-interval",
+    "reordered-rows",
+    "strings",
+    "truncated",
+    "shuffled-sums",
 )
-SPREADS: Final = ("delay", "shift")
-OTHERS: Final = ("forget", "rate-limit", "slow", "tokens")
-NAMES: Final = (*PROBABILITIES, *SPREADS, *OTHERS)
+SPREADS: Final = ("delay", "shift", "vanish")
+DURATIONS: Final = ("slow", "stale-reads")
+NUMBERS: Final = ("rate-limit", "scan-cap", "group-cap", "digits")
+OTHERS: Final = ("forget", "tokens")
+NAMES: Final = (*PROBABILITIES, *SPREADS, *DURATIONS, *NUMBERS, *OTHERS)
+#: More significant digits than this, and every double is printed exactly.
+MAX_DIGITS: Final = 17
 
 _DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
+_EXAMPLES: Final = MappingProxyType(
+    {
+        "forget": "2026-10-01T00:00:00Z/2026-10-01T06:00:00Z",
+        "slow": "500ms",
+        "stale-reads": "1h",
+        "rate-limit": "200",
+        "scan-cap": "1000000",
+        "group-cap": "50000",
+        "digits": "15",
+        "tokens": "edge",
+    }
+)
 _UNIT_MS: Final = {"ms": 1, "s": MS_PER_SECOND, "m": MS_PER_MINUTE, "h": MS_PER_HOUR, "d": MS_PER_DAY}
 
 
@@ -54,7 +78,7 @@ class Chance:
 
 @attrs.frozen
 class Spread:
-    """With *probability*, by *duration_ms* (``delay``: by a uniform draw up to it)."""
+    """With *probability*, by *duration_ms* (``delay``: by a uniform draw up to it; ``vanish``: after it)."""
 
     probability: float
     duration_ms: int
@@ -86,7 +110,9 @@ class Faults:
 
     ``active`` maps the names of the contract to :class:`Chance`,
     :class:`Spread`, :class:`Window` or a plain number (``rate-limit``: queries a
-    minute; ``slow``: milliseconds). Absent means off.
+    minute; ``slow`` and ``stale-reads``: milliseconds; ``scan-cap`` and
+    ``group-cap``: events and groups a query; ``digits``: significant digits of
+    a printed number). Absent means off.
     """
 
     active: Mapping[str, Chance | Spread | Window | int] = attrs.field(factory=dict)
@@ -97,7 +123,7 @@ class Faults:
         return cast("Chance | None", self.active.get(name))
 
     def spread(self, name: str) -> Spread | None:
-        """The spread of ``delay`` or ``shift``, if it is on."""
+        """The spread of ``delay``, ``shift`` or ``vanish``, if it is on."""
         return cast("Spread | None", self.active.get(name))
 
     @property
@@ -109,6 +135,10 @@ class Faults:
     def rate_limit(self) -> int | None:
         """Queries a minute over which 429 is answered, if limited."""
         return cast("int | None", self.active.get("rate-limit"))
+
+    def number(self, name: str) -> int | None:
+        """The value of a fault that is one plain number, if it is on."""
+        return cast("int | None", self.active.get(name))
 
     @property
     def slow_ms(self) -> int:
@@ -140,7 +170,7 @@ class Faults:
         for name, value in self.active.items():
             if isinstance(value, Chance):
                 shown[name] = value.probability if value.times is None else {"times": value.times}
-            elif name == "slow":
+            elif name in DURATIONS:
                 shown[name] = format_duration(cast("int", value))
             else:
                 shown[name] = value if isinstance(value, int) else str(value)
@@ -204,7 +234,7 @@ def _parse_value(name: str, value: Any) -> Chance | Spread | Window | int:
                 message = "the window ends before it starts"
                 raise ValueError(message)
             return window
-        if name == "slow":
+        if name in DURATIONS:
             return parse_duration(str(value))
         limit = int(str(value))
     except ValueError as error:
@@ -212,6 +242,9 @@ def _parse_value(name: str, value: Any) -> Chance | Spread | Window | int:
         raise ValueError(message) from None
     if limit < 1:
         message = f"fault {name!r} needs a whole number of at least 1"
+        raise ValueError(message)
+    if name == "digits" and limit > MAX_DIGITS:
+        message = f"fault 'digits' takes at most {MAX_DIGITS}: a double has no more"
         raise ValueError(message)
     return limit
 
@@ -240,5 +273,4 @@ def _parse_tokens(value: Any) -> TokenMode:
 
 
 def _example(name: str) -> str:
-    examples = {"forget": "2026-10-01T00:00:00Z/2026-10-01T06:00:00Z", "rate-limit": "200", "slow": "500ms"}
-    return examples.get(name, {"tokens": "edge"}.get(name, "0.05:2h" if name in SPREADS else "0.02"))
+    return _EXAMPLES.get(name, "0.05:2h" if name in SPREADS else "0.02")

@@ -166,13 +166,15 @@ class _Writing:
             event = retimed(event, None)
         body = orjson.dumps(event).decode()
         visible_ms = self._now_ms + fate.delay_ms if fate.delay_ms else 0
-        self._entries.append(entry._replace(timestamp_ms=timestamp_ms, visible_ms=visible_ms, body=body))
+        vanish_ms = self._now_ms + fate.delay_ms + fate.vanish_ms if fate.vanish_ms else 0
+        kept = entry._replace(
+            timestamp_ms=timestamp_ms, visible_ms=visible_ms, body=body, vanish_ms=vanish_ms
+        )
+        self._entries.append(kept)
         if fate.duplicated:
             seq = entry.seq + 1
             copy = orjson.dumps(reidentified(event, self._keen_id(seq))).decode()
-            self._entries.append(
-                Entry(seq, entry.collection, timestamp_ms, self._now_ms, visible_ms, None, copy)
-            )
+            self._entries.append(kept._replace(seq=seq, token=None, body=copy))
 
 
 def _check_sizes(batch: Mapping[str, Sequence[object]]) -> None:

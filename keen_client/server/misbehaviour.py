@@ -16,6 +16,8 @@ import attrs
 
 from keen_client._foundation.clock import MS_PER_MINUTE
 from keen_client.server.faults import Chance, Faults
+from keen_client.server.query import Query
+from keen_client.server.reading import HONEST, LIES, Reading, applies
 
 MAX_STRUCK_IDENTITIES: Final = 1_000_000
 _NS_PER_MS: Final = 1_000_000
@@ -34,6 +36,7 @@ class Fate:
     timestamp_nulled: bool = False
     shift_ms: int = 0
     delay_ms: int = 0
+    vanish_ms: int = 0
 
 
 SPARED: Final = Fate()
@@ -119,6 +122,32 @@ class FaultEngine:
             self.count("partial-reads")
             return chance.probability, self._random.getrandbits(32)
 
+    def reading(self, query: Query) -> Reading:
+        """How *query* will be answered: what it misses, and how its answer lies.
+
+        A lie is drawn only for a query whose answer can hold it: a missing
+        interval needs an interval.
+        """
+        with self._lock:
+            faults = self._faults
+            partial = self.partial_read()
+            if not faults.active:
+                return HONEST
+            stale_ms = faults.number("stale-reads") or 0
+            if stale_ms:
+                self.count("stale-reads")
+            lies = frozenset(name for name in LIES if applies(name, query) and self.strikes(name))
+            return Reading(
+                partial=partial,
+                stale_ms=stale_ms,
+                lies=lies,
+                salt=self._random.getrandbits(32) if lies else 0,
+                digits=faults.number("digits"),
+                scan_cap=faults.number("scan-cap"),
+                group_cap=faults.number("group-cap"),
+                struck=self.count,
+            )
+
     def over_rate_limit(self, monotonic_ns: int) -> bool:
         """Count one query; True when it is to be refused with 429, as are all for the next minute."""
         with self._lock:
@@ -160,12 +189,18 @@ class FaultEngine:
             self.count("delay")
             # In (0, duration]: at least one millisecond, so that a delayed event is never seen at once.
             delay_ms = max(1, round(delay.duration_ms * (1 - self._random.random())))
+        vanish = self._faults.spread("vanish")
+        vanish_ms = 0
+        if vanish is not None and self._random.random() < vanish.probability:
+            self.count("vanish")
+            vanish_ms = max(1, vanish.duration_ms)
         fate = Fate(
             duplicated=self.strikes("duplicate"),
             properties_nulled=self.strikes("null-properties"),
             timestamp_nulled=self.strikes("null-timestamp"),
             shift_ms=shift_ms,
             delay_ms=delay_ms,
+            vanish_ms=vanish_ms,
         )
         return SPARED if fate == SPARED else fate
 

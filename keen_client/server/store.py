@@ -106,6 +106,11 @@ class Store:
         with self.reading() as engine:
             return engine.release(self._clock.wall_ms())
 
+    def resurrect(self) -> int:
+        """Make every event that has vanished visible again; how many there were."""
+        with self.reading() as engine:
+            return engine.resurrect(self._clock.wall_ms())
+
     def close(self) -> None:
         """Fold, and close the files. Idempotent."""
         with self._engine_lock:

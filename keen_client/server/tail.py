@@ -1,7 +1,7 @@
 """The durable tail: writes are synced here before they are answered, and folded into tables later.
 
 One line per entry: a JSON array ``[seq, collection, ts, created, visible,
-token]``, a tab, and the event's JSON (or nothing, where only a token is kept).
+token, vanish]``, a tab, and the event's JSON (or nothing, where only a token is kept).
 JSON holds no raw tab or newline, so the split is safe.
 """
 
@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 
     ``timestamp_ms`` None: the event has no timestamp and falls into no
     timeframe. ``visible_ms``: queries do not see it before; 0 for at once.
+    ``vanish_ms``: queries do not see it from then on; 0 for never.
     ``body`` None: only the token is kept, its event was lost.
     """
 
@@ -32,6 +33,7 @@ class Entry(NamedTuple):
     visible_ms: int
     token: str | None
     body: str | None
+    vanish_ms: int = 0
 
 
 class Tail:
@@ -57,9 +59,11 @@ class Tail:
                 if not line.endswith(b"\n"):
                     break
                 head, _, body = line[:-1].partition(b"\t")
-                seq, collection, timestamp_ms, created_ms, visible_ms, token = orjson.loads(head)
+                # A directory of an earlier version has no moment of vanishing in its lines.
+                seq, collection, timestamp_ms, created_ms, visible_ms, token, *vanish = orjson.loads(head)
                 text = body.decode() or None
-                yield Entry(seq, collection, timestamp_ms, created_ms, visible_ms, token, text)
+                vanish_ms = vanish[0] if vanish else 0
+                yield Entry(seq, collection, timestamp_ms, created_ms, visible_ms, token, text, vanish_ms)
                 good += len(line)
         os.ftruncate(self._descriptor, good)
         self._size = good
@@ -96,7 +100,7 @@ class Tail:
 
 def _lines(entries: Iterable[Entry]) -> Iterator[bytes]:
     for entry in entries:
-        yield orjson.dumps(entry[:6])
+        yield orjson.dumps((*entry[:6], entry.vanish_ms))
         yield b"\t"
         yield (entry.body or "").encode()
         yield b"\n"

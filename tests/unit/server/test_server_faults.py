@@ -33,6 +33,11 @@ def test_every_fault_of_the_contract_is_understood() -> None:
             "rate-limit=200",
             "slow=500ms",
             "tokens=visible",
+            "vanish=0.1:3d",
+            "stale-reads=1h",
+            "digits=15",
+            "scan-cap=1000",
+            "group-cap=50",
         ]
     )
     assert all(faults.chance(name) == Chance(0.25) for name in PROBABILITIES)
@@ -40,7 +45,15 @@ def test_every_fault_of_the_contract_is_understood() -> None:
     assert faults.spread("shift") == Spread(1.0, 5 * 86_400_000)
     assert faults.forget == Window(1_790_812_800_000, 1_790_899_200_000)
     assert (faults.rate_limit, faults.slow_ms, faults.tokens) == (200, 500, "visible")
+    assert faults.spread("vanish") == Spread(0.1, 3 * 86_400_000)
+    assert [faults.number(name) for name in ("stale-reads", "digits", "scan-cap", "group-cap")] == [
+        3_600_000,
+        15,
+        1000,
+        50,
+    ]
     assert set(faults.document()) == set(NAMES)
+    assert Faults().changed(faults.document()) == faults
 
 
 @pytest.mark.parametrize(
@@ -59,6 +72,11 @@ def test_every_fault_of_the_contract_is_understood() -> None:
         ("rate-limit=0", "at least 1"),
         ("slow=fast", "not a duration"),
         ("tokens=maybe", "edge, visible or off"),
+        ("vanish=0.5", "vanish=0.05:2h"),
+        ("stale-reads=0.5", "stale-reads=1h"),
+        ("digits=18", "at most 17"),
+        ("scan-cap=0", "at least 1"),
+        ("group-cap=few", "group-cap=50000"),
     ],
 )
 def test_a_wrong_fault_is_refused_and_named(text: str, clue: str) -> None:
