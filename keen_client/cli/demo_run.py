@@ -50,8 +50,8 @@ LOSSES: Final = ("lose", "lose-keep-token", "forget")
 #: Events recorded one by one, each synced before its receipt; the others come in chunks.
 SINGLE_EVENTS_MAX: Final = 300
 CHUNK_EVENTS: Final = 5_000
-#: Up to three weeks of departures are compared hour by hour, more than that day by day: loss that is
-#: spread over all of it would be looked into window by window.
+#: Up to three weeks of departures are compared hour by hour; more than that day by day, which takes
+#: two thirds of the time when there are losses in nearly every hour.
 HOURLY_EVENTS_MAX: Final = 3 * EVENTS_PER_WEEK
 #: The settle time has to be longer than the longest delay, or delayed events would be resent.
 SETTLE_MIN_MS: Final = 3 * MS_PER_SECOND
