@@ -1,0 +1,128 @@
+"""Signatures: which few events explain the difference of one cell's sums. Pure.
+
+The stamps are random and the log knows them all, so a difference of count and
+hash totals names the events by itself while they are few. What is returned is
+a suspicion, never a verdict: other faults may add up to the same sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+import attrs
+
+#: Stamps among which pairs are searched: the search holds each of them several times.
+PAIRS_AMONG_MAX: Final = 250_000
+#: Stamps among which threes are searched; the time grows with the square.
+THREES_AMONG_MAX: Final = 2_500
+
+
+@attrs.frozen
+class Stamps:
+    """The stamps that a cell should hold: ``h[i]`` and ``g[i]`` belong to one event."""
+
+    h: Sequence[int]
+    g: Sequence[int]
+
+    def __len__(self) -> int:
+        """How many events there are."""
+        return len(self.h)
+
+
+@attrs.frozen
+class Signature:
+    """The one explanation of a difference, as indexes into the stamps, ascending.
+
+    ``missing`` are not there; ``surplus`` are there once more (twice named:
+    two times more); ``nulled`` are there, and lost ``h``, ``g`` or both.
+    """
+
+    missing: tuple[int, ...] = ()
+    surplus: tuple[int, ...] = ()
+    nulled: tuple[int, ...] = ()
+
+    @property
+    def indexes(self) -> frozenset[int]:
+        """All events that it names."""
+        return frozenset((*self.missing, *self.surplus, *self.nulled))
+
+
+def decode(stamps: Stamps, dn: int, dh: int, dg: int) -> Signature | None:
+    """The only explanation of the differences server less log, or None where there is none or another one.
+
+    Searched are one to three missing, one or two duplicates, one missing and
+    one duplicated, and one whose stamps are null.
+    """
+    found = list(islice(_explanations(stamps, dn, dh, dg), 2))
+    return found[0] if len(found) == 1 else None
+
+
+def _explanations(stamps: Stamps, dn: int, dh: int, dg: int) -> Iterator[Signature]:
+    few = len(stamps) <= PAIRS_AMONG_MAX
+    match dn:
+        case -1:
+            yield from (Signature(missing=(i,)) for i in _ones(stamps, -dh, -dg))
+        case 1:
+            yield from (Signature(surplus=(i,)) for i in _ones(stamps, dh, dg))
+        case -2 if few:
+            yield from (Signature(missing=(i, j)) for i, j in _pairs(stamps, -dh, -dg) if i != j)
+        case 2 if few:
+            yield from (Signature(surplus=pair) for pair in _pairs(stamps, dh, dg))
+        case -3 if len(stamps) <= THREES_AMONG_MAX:
+            yield from (Signature(missing=three) for three in _threes(stamps, -dh, -dg))
+        case 0 if few and (dh or dg):
+            yield from _of_equal_counts(stamps, dh, dg)
+
+
+def _of_equal_counts(stamps: Stamps, dh: int, dg: int) -> Iterator[Signature]:
+    lost_both = set(_ones(stamps, -dh, -dg))
+    lost_h = set(_places(stamps.h, -dh)) if not dg else set[int]()
+    lost_g = set(_places(stamps.g, -dg)) if not dh else set[int]()
+    yield from (Signature(nulled=(i,)) for i in sorted(lost_both | lost_h | lost_g))
+    # Missing i and surplus j: h[j] - h[i] is the difference.
+    for h in _common(stamps.h, map(dh.__add__, stamps.h)):
+        for i in _places(stamps.h, h - dh):
+            for j in _places(stamps.h, h):
+                if i != j and stamps.g[j] - stamps.g[i] == dg:
+                    yield Signature(missing=(i,), surplus=(j,))
+
+
+def _ones(stamps: Stamps, h: int, g: int) -> Iterator[int]:
+    return (i for i in _places(stamps.h, h) if stamps.g[i] == g)
+
+
+def _pairs(stamps: Stamps, h: int, g: int, first: int = 0) -> Iterator[tuple[int, int]]:
+    """Pairs first <= i <= j, i and j perhaps the same, whose stamps add up to *h* and *g*."""
+    hs = stamps.h[first:] if first else stamps.h
+    for one in _common(hs, map(h.__sub__, hs)):
+        if 2 * one > h:
+            continue  # met from its other end
+        for i in _places(stamps.h, one, first):
+            for j in _places(stamps.h, h - one, first):
+                if stamps.g[i] + stamps.g[j] == g and (i <= j or 2 * one != h):
+                    yield (i, j) if i <= j else (j, i)
+
+
+def _threes(stamps: Stamps, h: int, g: int) -> Iterator[tuple[int, int, int]]:
+    for i in range(len(stamps) - 2):
+        for j, k in _pairs(stamps, h - stamps.h[i], g - stamps.g[i], i + 1):
+            if j != k:
+                yield i, j, k
+
+
+def _common(values: Sequence[int], others: Iterable[int]) -> list[int]:
+    """What stands in both, ascending. Sets and maps of the interpreter: this runs for every stamp."""
+    return sorted(set(values).intersection(others))
+
+
+def _places(values: Sequence[int], value: int, first: int = 0) -> Iterator[int]:
+    """The indexes from *first* at which *value* stands."""
+    while True:
+        try:
+            first = values.index(value, first)
+        except ValueError:
+            return
+        yield first
+        first += 1
