@@ -13,7 +13,7 @@ import pytest
 
 import keen_client
 from keen_client import DeliveryConfig, KeenClient, LogConfig
-from keen_client.client.settings import ENVIRONMENT, SECRETS
+from keen_client.client.settings import ENVIRONMENT, SECRETS, TABLES
 
 PACKAGE = Path(keen_client.__file__).parent
 PAGE = "docs/reference/configuration.md"
@@ -47,8 +47,9 @@ def test_every_environment_variable_is_described(page: Callable[[str], Any]) -> 
 def test_every_member_of_the_file_is_described(page: Callable[[str], Any]) -> None:
     """With the variable that means the same."""
     rows = page(PAGE).rows(page(PAGE).section("Members of keen-client.toml"))
-    assert set(rows) == set(ENVIRONMENT)
-    assert [name for name, row in rows.items() if row[1] != f"`{ENVIRONMENT[name]}`"] == []
+    assert set(rows) == {*ENVIRONMENT, *TABLES}
+    assert [name for name in ENVIRONMENT if rows[name][1] != f"`{ENVIRONMENT[name]}`"] == []
+    assert [name for name, kind in TABLES.items() if kind.__name__ not in rows[name][1]] == []
 
 
 def test_every_argument_of_the_client_is_described(page: Callable[[str], Any]) -> None:
