@@ -45,6 +45,19 @@ _registry_guard = threading.Lock()
 _registry: dict[tuple[int, int], LockFile] = {}
 
 
+def check_platform() -> None:
+    """Refuse a system without POSIX record locks. Touches nothing.
+
+    Raises:
+        UnsupportedPlatformError: this is one; nothing was recorded, and no file was made.
+    """
+    if sys.platform == "win32":
+        raise UnsupportedPlatformError(
+            "the local log needs POSIX record locks, which Windows does not have; nothing was recorded",
+            "run it under Linux, macOS or WSL",
+        )
+
+
 class LockFile:
     """One file whose bytes are locks. Thread-safe; usable in a forked child, which holds none of them."""
 
@@ -72,11 +85,7 @@ class LockFile:
             UnsupportedPlatformError: on a system without POSIX record locks.
             OSError: the file cannot be made or opened.
         """
-        if sys.platform == "win32":
-            raise UnsupportedPlatformError(
-                "the local log needs POSIX record locks, which Windows does not have; nothing was recorded",
-                "run it under Linux, macOS or WSL",
-            )
+        check_platform()
         with _registry_guard:
             try:
                 status = path.stat()

@@ -1,28 +1,26 @@
-"""``AsyncKeenClient``: the same names, awaited. The event loop never waits on the disk.
-
-One commit thread takes what the tasks hand over and commits it in groups; the
-tasks of a group share its sync, and are woken a group at a time.
-"""
+"""``AsyncKeenClient``: the same names, awaited. The event loop never waits on the disk."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from keen_client._foundation.clock import ms_to_datetime
 from keen_client.api.keen_api import AsyncKeenApi
+from keen_client.client.committer import Committer
 from keen_client.client.log_view import LogView
 from keen_client.client.receipt import Receipt
 from keen_client.client.sync_client import KeenClient
+from keen_client.client.wiring import Seams
+from keen_client.delivery.config import DeliveryConfig, UnknownPolicy
 from keen_client.delivery.courier import FlushReport
-from keen_client.eventlog.config import GROUP_EVENTS_MAX
-from keen_client.eventlog.log import EventLog
-from keen_client.eventlog.recorder import Recorded
-from keen_client.events.encoding import EncodedEvent
+from keen_client.eventlog.config import Durability, LogConfig
+from keen_client.events.encoding import NaiveDatetimes
+from keen_client.observability.hooks import Hook
 from keen_client.queries.analysis import Analysis
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.replay.night import NightReport
@@ -31,15 +29,13 @@ from keen_client.transport.httpx_transport import AsyncHttpClient
 from keen_client.verify.moments import Moment
 from keen_client.verify.report import VerifyReport
 
-_ResultT = TypeVar("_ResultT")
-_Waiting = tuple[EncodedEvent, "asyncio.Future[Recorded]", asyncio.AbstractEventLoop]
 
-
-class AsyncKeenClient(AnalysisMethods[Any]):
+class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
     """The async twin of :class:`KeenClient`: same arguments, same meaning, same errors.
 
     ``http_client`` is an ``httpx.AsyncClient``, used for queries; delivery runs
-    in threads of its own. Safe from any task of one event loop.
+    in threads of its own, which also call the hooks. Safe from any task of one
+    event loop at a time; it may be used in one loop after another.
     """
 
     def __init__(
@@ -48,19 +44,53 @@ class AsyncKeenClient(AnalysisMethods[Any]):
         write_key: str | None = None,
         read_key: str | None = None,
         *,
-        http_client: AsyncHttpClient | None = None,
+        master_key: str | None = None,
+        base_url: str | None = None,
+        log: str | Path | None = None,
+        durability: Durability = "full",
+        background: bool = True,
         get_timeout: float | None = None,
         post_timeout: float | None = None,
-        **settings: Any,
+        http_client: AsyncHttpClient | None = None,
+        enabled: bool = True,
+        naive_datetimes: NaiveDatetimes = "refuse",
+        unknown: UnknownPolicy = "auto",
+        hooks: Iterable[Hook] = (),
+        log_config: LogConfig | None = None,
+        delivery_config: DeliveryConfig | None = None,
+        seams: Seams | None = None,
     ) -> None:
-        """See :class:`KeenClient` for *settings* and errors."""
+        """See :class:`KeenClient` for the arguments and errors."""
+        seams = seams or Seams()
         self._sync = KeenClient(
-            project_id, write_key, read_key, get_timeout=get_timeout, post_timeout=post_timeout, **settings
+            project_id,
+            write_key,
+            read_key,
+            master_key=master_key,
+            base_url=base_url,
+            log=log,
+            durability=durability,
+            background=background,
+            get_timeout=get_timeout,
+            post_timeout=post_timeout,
+            enabled=enabled,
+            naive_datetimes=naive_datetimes,
+            unknown=unknown,
+            hooks=hooks,
+            log_config=log_config,
+            delivery_config=delivery_config,
+            seams=seams,
         )
-        self._http_client = http_client
-        self._timeouts = (get_timeout, post_timeout)
-        self._api: AsyncKeenApi | None = None
-        self._committer = _Committer()
+        self._api = AsyncKeenApi.open(
+            self._sync.project,
+            http_client=http_client,
+            get_timeout=get_timeout,
+            post_timeout=post_timeout,
+            clock=seams.clock,
+            randomness=seams.randomness,
+        )
+        event_log = self._sync.event_log
+        self._committer = None if event_log is None else Committer(event_log)
 
     # ---- recording ----------------------------------------------------------------------
 
@@ -72,15 +102,14 @@ class AsyncKeenClient(AnalysisMethods[Any]):
     ) -> Receipt:
         """See :meth:`KeenClient.add_event`. A cancelled task's event may have been recorded."""
         event = self._sync.encode(event_collection, event_body, timestamp)
-        log = self._sync.event_log
-        if log is None:
+        if self._committer is None:
             return self._sync.paper_receipt(event)
-        recorded = await self._committer.record(log, event)
+        recorded = await self._committer.record(event)
         self._sync.notify()
         return Receipt(str(recorded.id), event.collection, ms_to_datetime(recorded.timestamp_ms))
 
-    async def add_events(self, events: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Receipt]]:
-        """See :meth:`KeenClient.add_events`."""
+    async def add_events(self, events: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, list[Receipt]]:
+        """See :meth:`KeenClient.add_events`; *events* are read in another thread."""
         return await asyncio.to_thread(self._sync.add_events, events)
 
     # ---- the rest, in threads of its own ------------------------------------------------
@@ -91,29 +120,77 @@ class AsyncKeenClient(AnalysisMethods[Any]):
 
     async def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
         """See :meth:`KeenClient.query`."""
-        if self._api is None:
-            get_timeout, post_timeout = self._timeouts
-            self._api = AsyncKeenApi.open(
-                self._sync.project,
-                http_client=self._http_client,
-                get_timeout=get_timeout,
-                post_timeout=post_timeout,
-            )
+        self._sync.need_machinery()
         return await self._api.query(analysis, all_keys=all_keys)
 
-    async def verify(self, start: Moment, end: Moment, **options: Any) -> VerifyReport:
+    async def verify(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        collections: Sequence[str] | None = None,
+        window: str = "1h",
+        preset: str = "standard",
+        settle: str | None = None,
+    ) -> VerifyReport:
         """See :meth:`KeenClient.verify`."""
-        return await self._in_thread(lambda: self._sync.verify(start, end, **options))
+        return await asyncio.to_thread(
+            self._sync.verify,
+            start,
+            end,
+            collections=collections,
+            window=window,
+            preset=preset,
+            settle=settle,
+        )
 
-    async def replay(self, start: Moment, end: Moment, **options: Any) -> ReplayReport:
+    async def replay(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        collections: Sequence[str] | None = None,
+        window: str = "1h",
+        preset: str = "standard",
+        settle: str | None = None,
+        yes: bool = False,
+        max_replay: int | None = None,
+    ) -> ReplayReport:
         """See :meth:`KeenClient.replay`."""
-        return await self._in_thread(lambda: self._sync.replay(start, end, **options))
+        return await asyncio.to_thread(
+            self._sync.replay,
+            start,
+            end,
+            collections=collections,
+            window=window,
+            preset=preset,
+            settle=settle,
+            yes=yes,
+            max_replay=max_replay,
+        )
 
     async def nightly(
-        self, start: Moment | None = None, end: Moment | None = None, **options: Any
+        self,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        collections: Sequence[str] | None = None,
+        window: str = "1h",
+        preset: str = "standard",
+        settle: str | None = None,
+        max_replay: int | None = None,
     ) -> NightReport:
         """See :meth:`KeenClient.nightly`."""
-        return await self._in_thread(lambda: self._sync.nightly(start, end, **options))
+        return await asyncio.to_thread(
+            self._sync.nightly,
+            start,
+            end,
+            collections=collections,
+            window=window,
+            preset=preset,
+            settle=settle,
+            max_replay=max_replay,
+        )
 
     @property
     def log(self) -> LogView:
@@ -121,16 +198,11 @@ class AsyncKeenClient(AnalysisMethods[Any]):
         return self._sync.log
 
     async def close(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 — the sync twin's name
-        """See :meth:`KeenClient.close`."""
-        if self._api is not None:
-            await self._api.close()
-            self._api = None
-        self._committer.close()
+        """See :meth:`KeenClient.close`. Events that tasks have handed over are recorded first."""
+        if self._committer is not None:
+            await asyncio.to_thread(self._committer.close)
+        await self._api.close()
         await asyncio.to_thread(self._sync.close, timeout)
-
-    @staticmethod
-    async def _in_thread(call: Callable[[], _ResultT]) -> _ResultT:
-        return await asyncio.to_thread(call)
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,75 +214,3 @@ class AsyncKeenClient(AnalysisMethods[Any]):
 
     def __repr__(self) -> str:
         return f"Async{self._sync!r}"
-
-
-class _Committer:
-    """The commit thread: started by the first event, fed by any loop, one group a commit."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ready = threading.Condition(self._lock)
-        self._queue: list[_Waiting] = []
-        self._thread: threading.Thread | None = None
-        self._log: EventLog | None = None
-        self._closed = False
-
-    async def record(self, log: EventLog, event: EncodedEvent) -> Recorded:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Recorded] = loop.create_future()
-        with self._lock:
-            self._log = log
-            self._queue.append((event, future, loop))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="keen-client-commit", daemon=True)
-                self._thread.start()
-            self._ready.notify()
-        return await future
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            self._ready.notify()
-            thread = self._thread
-        if thread is not None:
-            thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                while not self._queue and not self._closed:
-                    self._ready.wait()
-                if not self._queue:
-                    return
-                group, self._queue = self._queue[:GROUP_EVENTS_MAX], self._queue[GROUP_EVENTS_MAX:]
-            self._commit(group)
-
-    def _commit(self, group: list[_Waiting]) -> None:
-        recorded: list[Recorded] = []
-        failure: BaseException | None = None
-        try:
-            if self._log is None:
-                raise AssertionError("a group without a log")
-            recorded = self._log.record_all([event for event, _, _ in group])
-        except BaseException as error:  # noqa: BLE001 — it is every waiting task's, and raised there
-            failure = error
-        for loop in {loop for _, _, loop in group}:
-            pairs = [(index, future) for index, (_, future, of) in enumerate(group) if of is loop]
-            try:
-                loop.call_soon_threadsafe(_settle, pairs, recorded, failure)
-            except RuntimeError:
-                continue  # that loop is closed: its events are in the log, nobody waits for the receipts
-
-
-def _settle(
-    pairs: Sequence[tuple[int, asyncio.Future[Recorded]]],
-    recorded: Sequence[Recorded],
-    failure: BaseException | None,
-) -> None:
-    for index, future in pairs:
-        if future.done():
-            continue
-        if failure is not None:
-            future.set_exception(failure)
-        else:
-            future.set_result(recorded[index])

@@ -105,11 +105,13 @@ class KeenClient(AnalysisMethods[Any]):
         self._seams = seams or Seams()
         self._closed = False
         self._machinery: Machinery | None = None
+        log_config = log_config or LogConfig(durability=durability)
+        delivery_config = delivery_config or DeliveryConfig(unknown=unknown)
         if not self._settings.is_disabled:
             self._machinery = Machinery(
                 self._settings,
-                log_config=log_config or LogConfig(durability=durability),
-                delivery_config=delivery_config or DeliveryConfig(unknown=unknown),
+                log_config=log_config,
+                delivery_config=delivery_config,
                 background=background,
                 hooks=hooks,
                 http_client=http_client,

@@ -7,6 +7,7 @@ it. An HTTP 200 proves nothing by itself: success is read per event.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ PERMANENT: Final = frozenset(
     }
 )
 _WORDS_MAX: Final = 500
+_ERROR_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
 
 
 class Fate(StrEnum):
@@ -66,7 +68,9 @@ class Turn(StrEnum):
 class Judgement:
     """The outcome of each entry, in the batch's order, and what to do next.
 
-    ``reason`` and ``hint`` are for people; ``retry_after_seconds`` is the server's wish, None when it had none.
+    ``reason`` and ``hint`` are for people, and for logs: they name the
+    server's error, but do not repeat its words, which may quote keys or events.
+    ``retry_after_seconds`` is the server's wish, None when it had none.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -96,7 +100,7 @@ def judge_answer(batch: Batch, answer: Response) -> Judgement:
     if 200 <= status < 300:
         return _judge_results(batch, parsed)
     name, message = _words(parsed)
-    reason = f"the server answered {status}" + (f" {name}: {message}" if name else "")
+    reason = f"the server answered {status}" + (f" {name}" if name else "")
     everything = (_NOT_ACCEPTED,) * batch.count
     if status == 413 or (status == 400 and name):
         refusal = Outcome(Fate.NOT_ACCEPTED, name or "RequestTooLarge", message or reason)
@@ -122,8 +126,8 @@ def _judge_results(batch: Batch, parsed: Any) -> Judgement:
         and all(isinstance(parsed[c], list) and len(parsed[c]) == len(i) for c, i in batch.layout.items())
     )
     if not mirrored:
-        name, message = _words(parsed)
-        said = f" ({name}: {message})" if name else ""
+        name, _ = _words(parsed)
+        said = f" ({name})" if name else ""
         return Judgement(
             (_UNKNOWN,) * batch.count,
             Turn.BACK_OFF,
@@ -145,7 +149,7 @@ def _judge_result(result: Any) -> Outcome:
     error = result.get("error")
     if result.get("success") is not False or not isinstance(error, dict):
         return _UNKNOWN
-    name, message = str(error.get("name", "")), str(error.get("description", ""))[:_WORDS_MAX]
+    name, message = _name(error.get("name")), str(error.get("description", ""))[:_WORDS_MAX]
     if name in PERMANENT:
         return Outcome(Fate.REFUSED, name, message)
     if "duplicate" in name.lower():  # the token is known: the event is there
@@ -162,6 +166,11 @@ def _parse(body: bytes) -> Any:
 
 def _words(parsed: Any) -> tuple[str, str]:
     """Keen's (error_code, message); empty when the body is not Keen's."""
-    if isinstance(parsed, dict) and isinstance(parsed.get("error_code"), str) and "message" in parsed:
+    if isinstance(parsed, dict) and "message" in parsed and _name(parsed.get("error_code")):
         return parsed["error_code"], str(parsed["message"])[:_WORDS_MAX]
     return "", ""
+
+
+def _name(value: Any) -> str:
+    """The name of an error; empty when *value* is none. It stands in logs, so a sentence is not one."""
+    return value if isinstance(value, str) and _ERROR_NAME.fullmatch(value) else ""

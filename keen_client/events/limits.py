@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from keen_client.errors import InvalidCollectionNameError, InvalidEventError
+from keen_client.errors import BatchTooLargeError, InvalidCollectionNameError, InvalidEventError
 
 COLLECTION_NAME_CHARS_MAX: Final = 64
 PROPERTY_NAME_CHARS_MAX: Final = 256
@@ -74,6 +74,20 @@ def _collection_name_fault(name: str) -> str | None:
     if name.startswith(".") or name.endswith("."):
         return "starts or ends with '.'"
     return None
+
+
+def check_call_size(events: int, size_bytes: int) -> None:
+    """Refuse a call of so many *events*, of *size_bytes* together; a single event has its own limit.
+
+    Raises:
+        BatchTooLargeError: nothing was recorded.
+    """
+    if events > CALL_EVENTS_MAX or (events > 1 and size_bytes > CALL_SIZE_MAX_BYTES):
+        raise BatchTooLargeError(
+            f"{events:,} events of {size_bytes:,} bytes are more than one call takes "
+            f"({CALL_EVENTS_MAX:,} and {CALL_SIZE_MAX_BYTES:,}); nothing was recorded",
+            "split the call",
+        )
 
 
 def check_property_name(name: object, path: str) -> None:

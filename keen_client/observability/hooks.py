@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -21,19 +22,27 @@ class HookSet:
 
     def __init__(self, hooks: Iterable[Hook] = ()) -> None:
         self._hooks: Final = tuple(hooks)
-        #: How often a hook raised.
+        #: How often a hook, or the logging, raised.
         self.failures = 0
 
     def emit(self, signal: Signal) -> None:
-        """Hand *signal* on; whatever a hook raises is logged once and swallowed."""
-        level = logging.getLevelNamesMapping()[signal.level]
-        if LOGGER.isEnabledFor(level):
-            values = " ".join(f"{name}={value}" for name, value in attrs.asdict(signal).items())
-            LOGGER.log(level, "%s %s", type(signal).__name__, values)
-        for hook in self._hooks:
+        """Hand *signal* on; whatever a hook, or the application's logging, raises is counted and swallowed."""
+        for hook in (_log, *self._hooks):
             try:
                 hook(signal)
             except Exception as error:  # noqa: BLE001 — the hook is the user's; delivery goes on
                 self.failures += 1
                 if self.failures == 1:
-                    LOGGER.warning("a hook failed (%s); delivery goes on", type(error).__name__)
+                    self._log_failure(error)
+
+    @staticmethod
+    def _log_failure(error: Exception) -> None:
+        with suppress(Exception):  # it may have been the logging itself
+            LOGGER.warning("a hook failed (%s); delivery goes on", type(error).__name__)
+
+
+def _log(signal: Signal) -> None:
+    level = logging.getLevelNamesMapping()[signal.level]
+    if LOGGER.isEnabledFor(level):
+        values = " ".join(f"{name}={value}" for name, value in attrs.asdict(signal).items())
+        LOGGER.log(level, "%s %s", type(signal).__name__, values)
