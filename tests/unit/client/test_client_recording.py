@@ -249,8 +249,10 @@ def test_an_export_repeats_the_stored_text(make_client: MakeClient) -> None:
     empty = client.add_event("b", {}, "2026-10-01T00:00:00Z")
 
     assert list(client.log.export()) == [
-        f'{{"id":"{receipt.id}","collection":"a","event":{{"n":9223372036854775807,"x":0.1,"name":"Köln",'
-        '"keen":{"timestamp":"2026-10-01T00:00:00.000Z","location":{"city":"Köln"}}}}',
+        (
+            f'{{"id":"{receipt.id}","collection":"a","event":{{"n":9223372036854775807,"x":0.1,"name":"Köln",'
+            '"keen":{"timestamp":"2026-10-01T00:00:00.000Z","location":{"city":"Köln"}}}}'
+        ),
         f'{{"id":"{empty.id}","collection":"b","event":{{"keen":{{"timestamp":"2026-10-01T00:00:00.000Z"}}}}}}',
     ]
     assert list(client.log.export("b")) == list(client.log.export())[1:]
