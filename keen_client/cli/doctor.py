@@ -38,12 +38,11 @@ def doctor(repair: bool, thorough: bool, probe: bool, connection: Connection, as
     from keen_client._foundation.clock import SystemClock
     from keen_client._foundation.randomness import SystemRandomness
     from keen_client.cli.session import place_of
-    from keen_client.eventlog.config import LogConfig
     from keen_client.eventlog.directory import LogDirectory
     from keen_client.eventlog.doctor import examine
 
-    place, binding = place_of(connection)
-    directory, config, clock = LogDirectory(place), LogConfig(), SystemClock()
+    place, binding, config = place_of(connection)
+    directory, clock = LogDirectory(place), SystemClock()
     if binding is not None and directory.exists():
         directory.check_binding(binding)
     repaired: list[Finding] = []

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+import attrs
 import click
 
 from keen_client.cli import exit_codes
 from keen_client.cli.options import Connection, connection_options, json_option
 from keen_client.cli.output import emit, note, say
 from keen_client.cli.progress import progress_bars
+from keen_client.eventlog.config import Durability
 
 
 @click.command()
@@ -22,13 +24,13 @@ from keen_client.cli.progress import progress_bars
 @click.option(
     "--durability",
     type=click.Choice(["full", "normal"]),
-    default="full",
-    show_default=True,
-    help="full: synced to disk; normal: written, and power loss may take the last moments.",
+    help="full (the default): synced to disk; normal: written, and power loss may take the last moments.",
 )
 @connection_options
 @json_option
-def record(collection: str, file: Path, durability: str, connection: Connection, as_json: bool) -> int:
+def record(
+    collection: str, file: Path, durability: Durability | None, connection: Connection, as_json: bool
+) -> int:
     """Record the events of FILE (or of stdin) into COLLECTION.
 
     One JSON object a line. A line that cannot be recorded is named on stderr,
@@ -69,8 +71,10 @@ def record(collection: str, file: Path, durability: str, connection: Connection,
         with open_log(
             settings.log,
             settings.binding,
+            settings.log_config
+            if durability is None
+            else attrs.evolve(settings.log_config, durability=durability),
             make=True,
-            durability="normal" if durability == "normal" else "full",
         ) as log:
             done = run(Import(collection, log.record_all, refuse))
     if as_json:

@@ -14,7 +14,7 @@ from keen_client.cli.options import Connection
 from keen_client.cli.output import note
 from keen_client.client.settings import Settings, read_settings
 from keen_client.errors import ConfigurationError, InvalidEnvironmentError
-from keen_client.eventlog.config import Durability, LogConfig
+from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import Binding
 from keen_client.eventlog.log import EventLog
 from keen_client.observability.signals import (
@@ -63,20 +63,18 @@ def enabled_settings_of(connection: Connection) -> Settings:
 
 @contextmanager
 def open_log(
-    place: Path, binding: Binding | None, *, make: bool = False, durability: Durability = "full"
+    place: Path, binding: Binding | None, config: LogConfig, *, make: bool = False
 ) -> Iterator[EventLog]:
     """The log at *place*; *binding* None looks at whatever project's it is."""
-    log = EventLog(
-        place, binding, LogConfig(durability=durability), SystemClock(), SystemRandomness(), make=make
-    )
+    log = EventLog(place, binding, config, SystemClock(), SystemRandomness(), make=make)
     try:
         yield log
     finally:
         log.close()
 
 
-def place_of(connection: Connection) -> tuple[Path, Binding | None]:
-    """Where the log lies, and whose it should be: None where only the place was named.
+def place_of(connection: Connection) -> tuple[Path, Binding | None, LogConfig]:
+    """Where the log lies, whose it should be (None where only the place was named), and how it is kept.
 
     Raises:
         ConfigurationError: neither the log nor the project is named, or see :func:`enabled_settings_of`.
@@ -87,15 +85,15 @@ def place_of(connection: Connection) -> tuple[Path, Binding | None]:
     except InvalidEnvironmentError:
         if not named:
             raise
-        return Path(named).expanduser().absolute(), None
-    return settings.log, settings.binding
+        return Path(named).expanduser().absolute(), None, LogConfig()
+    return settings.log, settings.binding, settings.log_config
 
 
 @contextmanager
 def look_at_log(connection: Connection) -> Iterator[EventLog]:
     """The log, to look at it: where it is named, no project has to be."""
-    place, binding = place_of(connection)
-    with open_log(place, binding) as log:
+    place, binding, config = place_of(connection)
+    with open_log(place, binding, config) as log:
         yield log
 
 

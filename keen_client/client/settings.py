@@ -107,7 +107,7 @@ def read_settings(
         if not is_disabled:
             raise InvalidEnvironmentError(
                 "no project id was given; nothing was recorded and nothing was sent",
-                "pass project_id, set KEEN_PROJECT_ID, or name it in keen-client.toml",
+                "name the project: project_id=, --project-id, KEEN_PROJECT_ID, or keen-client.toml",
             )
         project_id = "disabled"
     project_id = _plain_project_id(str(project_id))

@@ -63,6 +63,10 @@ _TEXT_IS_SAFE: Final = (httpx.NetworkError, httpx.TimeoutException, httpx.ProxyE
 _EXPECTED: Final = (httpx.HTTPError, httpx.InvalidURL, RuntimeError, OSError)
 
 
+#: A proxy of the environment is for the way out, not for a server on this very machine.
+_NO_PROXY: Final = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+
+
 @attrs.frozen(kw_only=True)
 class Timeouts:
     """How long each wait of an exchange may last, in seconds; not the sum of them.
@@ -306,7 +310,7 @@ class HttpxTransport(_HttpxBase):
         pid = os.getpid()
         own = self._own.get(pid)
         if own is None:
-            made = httpx.Client(limits=_limits())
+            made = httpx.Client(limits=_limits(), mounts=dict(_NO_PROXY))
             own = self._own.setdefault(pid, made)  # atomic: of two threads one wins
             if own is not made:
                 made.close()
@@ -367,7 +371,7 @@ class AsyncHttpxTransport(_HttpxBase):
         if self._own is None or not self._is_ours():
             if self._own is not None and self._pid != os.getpid():
                 self._inherited.append(self._own)
-            self._own = httpx.AsyncClient(limits=_limits())
+            self._own = httpx.AsyncClient(limits=_limits(), mounts=dict(_NO_PROXY))
             self._pid = os.getpid()
             loop = _running_loop()
             self._loop = None if loop is None else weakref.ref(loop)

@@ -257,3 +257,31 @@ def test_forked_child_never_uses_its_parents_connections(given: bool, raw_server
         assert "in use in the parent process" in said
     else:
         assert said == 201
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_proxy_of_the_environment_is_not_asked_for_this_very_machine(
+    asynchronous: bool, raw_server: RawServerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A developer behind a proxy still reaches the local server."""
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    server = raw_server("ok")
+    request = _request(base_url=server.url)
+
+    async def run() -> Response:
+        transport = AsyncHttpxTransport()
+        try:
+            return await transport.send(request)
+        finally:
+            await transport.close()
+
+    if asynchronous:
+        response = asyncio.run(run())
+    else:
+        transport = HttpxTransport()
+        response = transport.send(request)
+        transport.close()
+    assert response.status == 201
