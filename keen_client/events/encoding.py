@@ -150,7 +150,7 @@ def parse_timestamp(text: str, naive_datetimes: NaiveDatetimes = "refuse", path:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidEventError(
-            f"{text[:60]!r} is not an ISO 8601 time; nothing was recorded",
+            f"{path or 'the text'} is not an ISO 8601 time; nothing was recorded",
             "write it like 2026-10-01T00:00:00.123Z",
             path=path,
         ) from None

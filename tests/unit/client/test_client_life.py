@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def _calls(client: KeenClient) -> dict[str, Callable[[], object]]:
         "encode": lambda: client.encode("c", {}),
         "verify": lambda: client.verify(T0, T1),
         "replay": lambda: client.replay(T0, T1),
-        "nightly": lambda: client.nightly(),
+        "nightly": client.nightly,
         "need_machinery": client.need_machinery,
         "log": lambda: client.log,
     }
@@ -206,7 +207,7 @@ def _calls(client: KeenClient) -> dict[str, Callable[[], object]]:
             continue
         method = getattr(client, name)
         wanted = {n: given[n] for n in inspect.signature(method).parameters if n in given}
-        calls[name] = lambda method=method, wanted=wanted: method(**wanted)
+        calls[name] = partial(method, **wanted)
     return calls
 
 

@@ -78,7 +78,7 @@ def test_add_events_answers_in_the_form_it_was_asked(make_client: MakeClient) ->
     def generated() -> Iterator[dict[str, Any]]:
         yield from ({"n": n} for n in range(3))
 
-    receipts = client.add_events({"b": ({"n": 9},), "none": [], "a": generated()})  # type: ignore[dict-item]
+    receipts = client.add_events({"b": ({"n": 9},), "none": [], "a": generated()})
 
     assert {collection: len(of) for collection, of in receipts.items()} == {"b": 1, "none": 0, "a": 3}
     assert list(receipts) == ["b", "none", "a"]
