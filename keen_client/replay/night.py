@@ -19,7 +19,13 @@ from keen_client._foundation.randomness import Randomness, SystemRandomness
 from keen_client.api.keen_api import KeenApi
 from keen_client.delivery.courier import Courier, FlushReport
 from keen_client.delivery.sender import Sender
-from keen_client.errors import NightlyLockedError, UsageError
+from keen_client.errors import (
+    ApiError,
+    AuthenticationError,
+    ForbiddenError,
+    NightlyLockedError,
+    UsageError,
+)
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.reclaim import Reclaimed, Reclaimer
@@ -49,6 +55,8 @@ PROBES_MAX: Final = 3
 
 _SENT_LEFT_BIT: Final = 32
 _DEAD_LETTERS_BIT: Final = 16
+#: Errors that whatever is asked next would meet as well.
+_REFUSED: Final = (AuthenticationError, ForbiddenError)
 
 Progress = Callable[[str, int, int], None]
 
@@ -222,7 +230,12 @@ class Night:
         if stopped:
             return attrs.evolve(plan, stopped=stopped)
         self._tell("confirm", 0, len(wanted))
-        confirmation = self._verifier.confirm(wanted)
+        try:
+            confirmation = self._verifier.confirm(wanted)
+        except _REFUSED:
+            raise
+        except ApiError as error:
+            return attrs.evolve(plan, stopped=f"that they are still absent could not be confirmed: {error}")
         absent = set(confirmation.absent)
         intents = [intent for intent in planned if intent.id in absent]
         found = tuple(entry_id for entry_id in wanted if entry_id not in absent)
@@ -272,13 +285,18 @@ class Night:
         is_near = is_loopback(self._base_url)
         patience_ms = min(max(self._preset.settle_ms, MS_PER_SECOND // 4), PROBE_PATIENCE_MS)
         for _ in range(PROBES_MAX if is_near else 1):
-            if not self._probe.is_pending:
-                self._probe.send(patience_ms if is_near else READY_AFTER_MS)
-            ready_ms = self._probe.ready_ms
-            if is_near and ready_ms is not None:
-                self._clock.sleep(max(0, ready_ms - self._clock.wall_ms()) / MS_PER_SECOND)
-            if self._probe.read() is not None:
-                return
+            try:
+                if not self._probe.is_pending:
+                    self._probe.send(patience_ms if is_near else READY_AFTER_MS)
+                ready_ms = self._probe.ready_ms
+                if is_near and ready_ms is not None:
+                    self._clock.sleep(max(0, ready_ms - self._clock.wall_ms()) / MS_PER_SECOND)
+                if self._probe.read() is not None:
+                    return
+            except _REFUSED:
+                raise
+            except ApiError:
+                continue  # one bad answer must not cost the night; the next one probes again
 
     def _reclaim(self) -> Reclaimed:
         """Let what is old and final go, and warn of what soon goes unverified."""

@@ -24,10 +24,14 @@ RUN_COUNT_MAX: Final = 1_000
 
 @attrs.frozen
 class Earlier:
-    """The last replay of an event: in which token tier, and when its send ended (UTC ms)."""
+    """The token tier of an event's last replay, and when the first run under that tier was made (UTC ms).
+
+    The first, not the last: an event is resent under one tier every few days,
+    and a tier's patience would never end if each of them began it anew.
+    """
 
     tier: int
-    sent_ms: int
+    since_ms: int
 
 
 @attrs.frozen
@@ -47,7 +51,7 @@ def token_tier(earlier: Earlier | None, preset: Preset, now_ms: int) -> int:
     """
     if earlier is None:
         return 0
-    if now_ms - earlier.sent_ms >= preset.second_tier_after_ms:
+    if now_ms - earlier.since_ms >= preset.second_tier_after_ms:
         return earlier.tier + 1
     return earlier.tier
 

@@ -107,15 +107,15 @@ class Runs:
             )
 
     def earlier(self, ids: Iterable[EntryId]) -> dict[EntryId, Earlier]:
-        """The last replay of each of *ids* that had one, with the end of its send."""
+        """The token tier of each of *ids* that was replayed, with the time of its first run under that tier."""
         found: dict[EntryId, Earlier] = {}
         with self._state.reading() as db:
             for entry_id in ids:
                 row = db.execute(
-                    "SELECT tier FROM run_entries WHERE origin = ? AND seq = ? ORDER BY run DESC LIMIT 1",
+                    "SELECT tier, min(made_ms) FROM run_entries JOIN runs USING (run) WHERE origin = ? AND seq = ?"
+                    " GROUP BY tier ORDER BY tier DESC LIMIT 1",
                     (entry_id.origin, entry_id.seq),
                 ).fetchone()
-                held = range_at(db, entry_id.origin, entry_id.seq)
-                if row is not None and held is not None:
-                    found[entry_id] = Earlier(int(row[0]), held.last_ms)
+                if row is not None:
+                    found[entry_id] = Earlier(int(row[0]), int(row[1]))
         return found
