@@ -11,6 +11,7 @@ from keen_client.api.cost import Meter
 from keen_client.api.executor import ExecutorBase
 from keen_client.api.operation import Operation
 from keen_client.api.project import Project
+from keen_client.api.rate import QueryRate
 from keen_client.errors import ApiError, OutcomeUnknownError
 from keen_client.transport.message import Request, Response
 from keen_client.transport.protocol import AsyncTransport
@@ -35,8 +36,9 @@ class AioExecutor(ExecutorBase):
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         randomness: Randomness | None = None,
         meter: Meter | None = None,
+        rate: QueryRate | None = None,
     ) -> None:
-        super().__init__(project, retry=retry, randomness=randomness, meter=meter)
+        super().__init__(project, retry=retry, randomness=randomness, meter=meter, rate=rate)
         self._transport = transport
         self._sleep = sleep
 
@@ -46,6 +48,8 @@ class AioExecutor(ExecutorBase):
         attempt = 0
         while True:
             attempt += 1
+            while hold_seconds := self._hold_seconds(request):
+                await self._sleep(hold_seconds)
             try:
                 return self._parse(operation, request, await self._send(request))
             except ApiError as error:

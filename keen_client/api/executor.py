@@ -10,7 +10,8 @@ from keen_client._foundation.randomness import Randomness, SystemRandomness
 from keen_client.api.cost import Cost, Meter, ServerClock
 from keen_client.api.operation import Operation
 from keen_client.api.project import Project
-from keen_client.errors import ApiError, ClientClosedError, OutcomeUnknownError
+from keen_client.api.rate import SILENCE_SECONDS, QueryRate
+from keen_client.errors import ApiError, ClientClosedError, OutcomeUnknownError, RateLimitedError
 from keen_client.transport.message import Request, Response
 from keen_client.transport.protocol import Transport
 from keen_client.transport.retry import RetryPolicy
@@ -28,8 +29,10 @@ class ExecutorBase:
         retry: RetryPolicy | None = None,
         randomness: Randomness | None = None,
         meter: Meter | None = None,
+        rate: QueryRate | None = None,
     ) -> None:
         self.project = project
+        self._rate = rate
         self._retry = RetryPolicy() if retry is None else retry
         self._randomness = SystemRandomness() if randomness is None else randomness
         self._meter = Meter() if meter is None else meter
@@ -53,10 +56,17 @@ class ExecutorBase:
         _mask_key(failure, request)
         raise failure
 
+    def _hold_seconds(self, request: Request) -> float:
+        """How long a read has to wait before it may go out; 0: it may now, and counts. A write never waits."""
+        return 0.0 if self._rate is None or request.kind != "read" else self._rate.wait_seconds()
+
     def _wait_seconds(self, attempt: int, request: Request, error: ApiError) -> float | None:
         """How long to wait before the next attempt; None for none. A write never has one."""
         if request.kind != "read":
             return None
+        if isinstance(error, RateLimitedError) and self._rate is not None:
+            # Whoever asks meanwhile would prolong the block, in this thread or another.
+            self._rate.fall_silent(max(SILENCE_SECONDS, self._retry.honoured_seconds(error)))
         return self._retry.wait_seconds(attempt, error, self._randomness)
 
 
@@ -81,8 +91,9 @@ class Executor(ExecutorBase):
         clock: Clock | None = None,
         randomness: Randomness | None = None,
         meter: Meter | None = None,
+        rate: QueryRate | None = None,
     ) -> None:
-        super().__init__(project, retry=retry, randomness=randomness, meter=meter)
+        super().__init__(project, retry=retry, randomness=randomness, meter=meter, rate=rate)
         self._transport = transport
         self._clock = SystemClock() if clock is None else clock
         self._closed = threading.Event()
@@ -102,6 +113,9 @@ class Executor(ExecutorBase):
         attempt = 0
         while True:
             attempt += 1
+            while hold_seconds := self._hold_seconds(request):
+                if self._clock.wait(self._closed, hold_seconds):
+                    raise ClientClosedError("the client was closed while a query was waiting for its turn")
             try:
                 return self._parse(operation, request, self._send(request))
             except ApiError as error:

@@ -17,6 +17,7 @@ from keen_client.api.cost import Cost, Meter, ServerClock
 from keen_client.api.executor import Executor
 from keen_client.api.project import Project
 from keen_client.api.query import RunAnalysis
+from keen_client.api.rate import QueryRate, query_rate
 from keen_client.api.write import RecordEvent, UploadBatch, batch_of
 from keen_client.queries.analysis import Analysis
 from keen_client.queries.methods import AnalysisMethods
@@ -65,13 +66,20 @@ class KeenApi(_ApiBase, AnalysisMethods[Any]):
         retry: RetryPolicy | None = None,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
+        rate: QueryRate | None = None,
     ) -> None:
         super().__init__(project)
         self._writes = Executor(
             project, write_transport, retry=retry, clock=clock, randomness=randomness, meter=self._meter
         )
         self._reads = Executor(
-            project, read_transport, retry=retry, clock=clock, randomness=randomness, meter=self._meter
+            project,
+            read_transport,
+            retry=retry,
+            clock=clock,
+            randomness=randomness,
+            meter=self._meter,
+            rate=rate,
         )
 
     @classmethod
@@ -87,6 +95,8 @@ class KeenApi(_ApiBase, AnalysisMethods[Any]):
         randomness: Randomness | None = None,
     ) -> Self:
         """Make one over httpx, with a pool for each path.
+
+        Queries go out no faster than Keen takes them (see :mod:`keen_client.api.rate`).
 
         Args:
             project: Which project, and its keys.
@@ -106,6 +116,7 @@ class KeenApi(_ApiBase, AnalysisMethods[Any]):
             retry=retry,
             clock=clock,
             randomness=randomness,
+            rate=query_rate(project.base_url, clock),
         )
 
     def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
@@ -157,14 +168,15 @@ class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]]):
         retry: RetryPolicy | None = None,
         sleep: Callable[[float], Awaitable[object]] | None = None,
         randomness: Randomness | None = None,
+        rate: QueryRate | None = None,
     ) -> None:
         super().__init__(project)
-        given = {} if sleep is None else {"sleep": sleep}
+        given: dict[str, Any] = {} if sleep is None else {"sleep": sleep}
         self._writes = AioExecutor(
             project, write_transport, retry=retry, randomness=randomness, meter=self._meter, **given
         )
         self._reads = AioExecutor(
-            project, read_transport, retry=retry, randomness=randomness, meter=self._meter, **given
+            project, read_transport, retry=retry, randomness=randomness, meter=self._meter, rate=rate, **given
         )
 
     @classmethod
@@ -187,6 +199,7 @@ class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]]):
             read_transport=AsyncHttpxTransport(http_client, timeouts=reads, clock=clock),
             retry=retry,
             randomness=randomness,
+            rate=query_rate(project.base_url, clock),
         )
 
     async def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:

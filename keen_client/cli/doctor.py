@@ -85,7 +85,7 @@ def _probe(connection: Connection) -> Finding:
     """Send the pairs, or read those that were sent before."""
     from keen_client.cli.session import open_machinery
     from keen_client.eventlog.doctor import Finding
-    from keen_client.verify.presets import is_loopback
+    from keen_client.transport.base_url import is_loopback
     from keen_client.verify.probe import READY_AFTER_MS, TokenProbe
 
     with open_machinery(connection, needs_write_key=True, needs_read_key=True) as machinery:

@@ -35,9 +35,10 @@ from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import HorizonNear
 from keen_client.replay.plan import ReplayReport, breaker, intents_for
 from keen_client.replay.runs import Runs
+from keen_client.transport.base_url import is_loopback
 from keen_client.verify.finality import Finality
 from keen_client.verify.moments import Moment, duration_ms, moment_ms, width_ms
-from keen_client.verify.presets import Preset, check_preset, is_loopback, preset
+from keen_client.verify.presets import Preset, check_preset, preset
 from keen_client.verify.probe import READY_AFTER_MS, TokenProbe, tokens_honoured
 from keen_client.verify.report import VerifyReport
 from keen_client.verify.verifier import Verifier

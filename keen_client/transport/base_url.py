@@ -6,6 +6,7 @@ of one address must come out the same.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -49,3 +50,12 @@ def normalise_base_url(text: str) -> str:
     shown_host = f"[{host}]" if ":" in host else host
     shown_port = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
     return f"{parts.scheme}://{shown_host}{shown_port}{path}"
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether *base_url* names this very machine."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

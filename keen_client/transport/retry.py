@@ -64,12 +64,16 @@ class RetryPolicy:
         """
         if attempt >= self.attempts_max or not is_transient(error):
             return None
-        floor = 0.0
-        if isinstance(error, KeenApiError) and error.retry_after_seconds is not None:
-            floor = min(max(error.retry_after_seconds, 0.0), self.retry_after_seconds_max)
+        floor = self.honoured_seconds(error)
         if isinstance(error, RateLimitedError):
             floor = max(floor, self.rate_limit_seconds)
         return floor + randomness.uniform(0.0, self.backoff_ceiling_seconds(attempt))
+
+    def honoured_seconds(self, error: ApiError) -> float:
+        """The server's ``Retry-After`` as far as it is honoured; 0 when there was none."""
+        if not isinstance(error, KeenApiError) or error.retry_after_seconds is None:
+            return 0.0
+        return min(max(error.retry_after_seconds, 0.0), self.retry_after_seconds_max)
 
     def backoff_ceiling_seconds(self, attempt: int) -> float:
         """The exponential ceiling after failed *attempt* (the first is 1)."""

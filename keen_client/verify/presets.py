@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import urlsplit
 
 import attrs
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
 from keen_client.errors import UsageError
+from keen_client.transport.base_url import is_loopback
 
 
 @attrs.frozen(kw_only=True)
@@ -103,15 +102,6 @@ def preset(name: str = DEFAULT_PRESET, settle_override_ms: int | None = None) ->
     if settle_override_ms < 0:
         raise UsageError("the settle time is negative; nothing was asked", "give 0s or more")
     return attrs.evolve(found, settle_ms=settle_override_ms)
-
-
-def is_loopback(base_url: str) -> bool:
-    """Whether *base_url* names this very machine."""
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def check_preset(chosen: Preset, base_url: str, *, allow_immediate: bool = False) -> None:

@@ -11,6 +11,7 @@ from keen_client._foundation.clock import MS_PER_HOUR, ms_to_iso
 from keen_client.errors import UnreadableResponseError, UsageError
 from keen_client.eventlog.expectation import Window
 from keen_client.eventlog.fold import Amount, Sums
+from keen_client.transport.base_url import is_loopback
 from keen_client.verify.compare import amounts_agree, compare
 from keen_client.verify.level_zero import (
     Cell,
@@ -19,7 +20,7 @@ from keen_client.verify.level_zero import (
     level_zero_query,
     read_level_zero,
 )
-from keen_client.verify.presets import check_preset, is_loopback, preset
+from keen_client.verify.presets import check_preset, preset
 from keen_client.verify.windows import BATCH_EVENTS_MAX, Scope, batches
 
 HOUR = 1_790_812_800_000
