@@ -87,9 +87,11 @@ class Served:
             assert answer.status == 200
 
     def stop(self) -> None:
-        """End the server process."""
+        """End the server process. Idempotent."""
         self._process.terminate()
-        self._process.communicate()
+        self._process.wait(HANGS_SECONDS)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 class Script:
