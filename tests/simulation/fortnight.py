@@ -1,0 +1,137 @@
+"""A simulated fortnight: days of recording and sending, nights of verifying and replaying, then calm."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_HOUR, MS_PER_MINUTE, ms_to_iso
+from keen_client.replay.night import NightReport
+from keen_client.verify.report import VerifyReport
+from tests.simulation.invariants import check_end, check_night
+from tests.simulation.scenarios import Scenario, hour_ms, midnight_ms
+from tests.simulation.world import World, waiting_in
+
+#: The hours of which events are recorded and sent, one batch each.
+HOURS: Final = (8, 16)
+#: The night job runs at this hour of the next morning, give or take.
+NIGHT_HOUR: Final = 3
+
+
+class SimulationFailedError(AssertionError):
+    """An invariant does not hold; the message says when, which, and how to see it again."""
+
+
+@attrs.define
+class Fortnight:
+    """What came of one scenario. ``nights`` are the reports, by day; ``end`` the last look at everything."""
+
+    scenario: Scenario
+    seed: int
+    world: World
+    nights: dict[int, NightReport] = attrs.Factory(dict)
+    counters: dict[str, int] = attrs.Factory(dict)
+    end: VerifyReport | None = None
+
+
+def run(scenario: Scenario, seed: int, directory: Path | None = None) -> Fortnight:
+    """Simulate *scenario*. What is simulated is told by its name and *seed* alone.
+
+    Raises:
+        SimulationFailedError: an invariant does not hold, or a fault was never reached.
+    """
+    # Syncing costs nothing in memory, and no crash is simulated here.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as made:
+        world = World(directory or Path(made), seed)
+        fortnight = Fortnight(scenario, seed, world)
+        when = "before the first day"
+        try:
+            with waiting_in(world.clock):
+                for day in range(scenario.days + scenario.nights):
+                    when = f"day {day}"
+                    _begin(fortnight, day)
+                    _back_fill(fortnight, day)
+                    if day < scenario.days:
+                        _work(fortnight, day)
+                    _night(fortnight, day)
+                when = "the end"
+                fortnight.end = world.client.verify(
+                    ms_to_iso(midnight_ms(0)), ms_to_iso(midnight_ms(scenario.days)), preset="standard"
+                )
+                check_end(world, scenario, fortnight.end)
+            fortnight.counters = dict(world.faults.counters)
+            unreached = {name for name in scenario.reached if not fortnight.counters.get(name)}
+            assert not unreached, f"never reached: {sorted(unreached)}; the scenario shows nothing"
+        except Exception as error:
+            raise SimulationFailedError(
+                f"{scenario.name}, seed {seed}, {when}: {error!s}\n"
+                f"again: python -m tests.simulation --scenario '{scenario.name}' --seed {seed}"
+            ) from error
+        finally:
+            world.close()
+    return fortnight
+
+
+def _begin(fortnight: Fortnight, day: int) -> None:
+    scenario, world = fortnight.scenario, fortnight.world
+    world.advance_to(midnight_ms(day))
+    changes: dict[str, Any] = dict(scenario.faults) if day == 0 else {}
+    changes.update(scenario.changes.get(day, {}))
+    if day == scenario.days:
+        world.control.change(dict.fromkeys(world.faults.faults.active, None) | {"tokens": _mode(scenario)})
+    elif changes:
+        world.control.change(changes)
+    if day in scenario.offset_hours:
+        world.server_clock.offset_ms = round(scenario.offset_hours[day] * MS_PER_HOUR)
+    if day in scenario.resurrect:
+        world.resurrect()
+    if day in scenario.release:
+        world.release()
+
+
+def _mode(scenario: Scenario) -> str:
+    """What a server does with tokens is no fault that ends."""
+    return str(scenario.all_faults.get("tokens", "edge"))
+
+
+def _work(fortnight: Fortnight, day: int) -> None:
+    scenario, world = fortnight.scenario, fortnight.world
+    count = scenario.heavy.get(day, scenario.events)
+    for hour in HOURS:
+        # Some are recorded when their hour is over, the others a little later, in a batch of their own.
+        world.advance_to(hour_ms(day, hour + 1))
+        world.record(count - count // 3, hour_ms(day, hour), scenario.collections)
+        world.client.flush()
+        world.clock.advance(600)
+        world.record(count // 3, hour_ms(day, hour), scenario.collections)
+        world.client.flush()
+
+
+def _back_fill(fortnight: Fortnight, day: int) -> None:
+    scenario, world = fortnight.scenario, fortnight.world
+    if day in scenario.backfill:
+        world.advance_to(hour_ms(day, HOURS[0]))
+        world.record(scenario.events, hour_ms(scenario.backfill[day], HOURS[0]), scenario.collections)
+        world.client.flush()
+
+
+def _night(fortnight: Fortnight, day: int) -> None:
+    scenario, world = fortnight.scenario, fortnight.world
+    chance = random.Random(fortnight.seed * 1_000 + day)
+    world.advance_to(hour_ms(day + 1, NIGHT_HOUR) + chance.randrange(60) * MS_PER_MINUTE)
+    report = world.client.nightly(preset="standard", max_replay=_allowed(scenario.max_replay, day))
+    fortnight.nights[day] = report
+    reports = [report.before] if report.after is report.before else [report.before, report.after]
+    check_night(world, scenario, reports, world.clock.wall_ms())
+
+
+def _allowed(by_day: Mapping[int, int | None], day: int) -> int | None:
+    days = [since for since in by_day if since <= day]
+    return by_day[max(days)] if days else None

@@ -1,0 +1,177 @@
+"""A fortnight under every fault, under some pairs of them, and under the worst that really happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
+from keen_client.verify.report import WindowReport
+from keen_client.verify.verdict import Verdict
+from tests.simulation.fortnight import HOURS, Fortnight, run
+from tests.simulation.invariants import FIRST_OF_A_RUN
+from tests.simulation.scenarios import (
+    SINGLES,
+    VALUES,
+    Scenario,
+    all_pairs,
+    by_name,
+    midnight_ms,
+    some_pairs,
+)
+
+#: What the suite runs with; other seeds: ``python -m tests.simulation --seed N --seeds M``.
+SEED = 1
+PAIRS = 14
+
+
+def _ids(scenario: Scenario) -> str:
+    return scenario.name
+
+
+@pytest.mark.parametrize("scenario", SINGLES, ids=_ids)
+def test_a_fault_of_the_server_is_mended_or_named(scenario: Scenario) -> None:
+    """Nothing is counted twice, no match is false, and in the end all is there once or named."""
+    run(scenario, SEED)
+
+
+@pytest.mark.parametrize("scenario", some_pairs(PAIRS), ids=_ids)
+def test_two_faults_at_once_are_mended_or_named(scenario: Scenario) -> None:
+    """The same of pairs, in which one fault may hide the other."""
+    run(scenario, SEED)
+
+
+def test_the_selection_of_pairs_has_every_fault() -> None:
+    """Each occurs in at least one of the pairs that the suite runs, and they are the same every time."""
+    chosen = some_pairs(PAIRS)
+    assert {name for scenario in chosen for name in scenario.faults} == set(VALUES)
+    assert chosen == some_pairs(PAIRS)
+    possible = [set(scenario.faults) for scenario in all_pairs()]
+    assert all(set(scenario.faults) in possible for scenario in chosen)
+
+
+def test_the_same_seed_makes_the_same_history() -> None:
+    """Two runs send the same events at the same moments, again under the same names, and count the same faults."""
+    one, other = (run(by_name("lose+cut-after-store"), SEED + 4) for _ in range(2))
+    assert one.world.wire.sent == other.world.wire.sent
+    assert one.counters == other.counters
+    assert one.end == other.end
+
+
+# ---- tales ---------------------------------------------------------------------------------
+
+
+def _tokens_of_copies(fortnight: Fortnight) -> dict[str, list[str]]:
+    """The token of the last send of each event that a run resent, and every tier before it."""
+    return {
+        entry_id: [sent.token for sent in sends if sent.a >= FIRST_OF_A_RUN]
+        for entry_id, sends in fortnight.world.wire.sent.items()
+        if any(sent.a >= FIRST_OF_A_RUN for sent in sends)
+    }
+
+
+def _of_day(windows: Iterable[WindowReport], day: int) -> list[WindowReport]:
+    return [w for w in windows if midnight_ms(day) <= w.start_ms < midnight_ms(day + 1)]
+
+
+def test_an_event_lost_with_its_token_kept_comes_back_under_another_token() -> None:
+    """The trap: resends under the same token are swallowed; after eight days one under the next tier lands, once."""
+    fortnight = run(by_name("trap"), SEED)
+    resent = _tokens_of_copies(fortnight)
+    assert len(resent) == fortnight.counters["lose-keep-token"]
+    for entry_id, tokens in resent.items():
+        assert tokens[0] == entry_id, "the first resend uses the token that a delayed original would have"
+        assert Counter(tokens)[f"{entry_id}~1"] == 1
+        assert tokens[-1] == f"{entry_id}~1"
+        sends = [s for s in fortnight.world.wire.sent[entry_id] if s.a >= FIRST_OF_A_RUN]
+        assert sends[-1].at_ms - sends[0].at_ms >= 8 * MS_PER_DAY
+
+
+def test_events_that_come_a_week_late_are_duplicates_and_named() -> None:
+    """Replayed meanwhile without tokens, each is there twice; all of them are named, none under a match."""
+    fortnight = run(by_name("week-late"), SEED)
+    end = fortnight.end
+    assert end is not None
+    named = {str(entry_id) for window in end.windows for entry_id in window.duplicate}
+    resent = set(_tokens_of_copies(fortnight))
+    assert resent
+    assert named == resent
+    assert {str(w.state) for w in _of_day(end.windows, 3)} == {"excess"}
+    by_night = {day: _of_day(night.after.windows, 3) for day, night in fortnight.nights.items()}
+    assert Verdict.MATCH in {w.state for day, found in by_night.items() if day < 10 for w in found}
+    rechecked = min(day for day, found in by_night.items() if day >= 10 and found)
+    assert {str(i) for w in by_night[rechecked] for i in w.duplicate} == resent
+
+
+def test_a_lost_day_stops_the_breaker_until_a_person_allows_it() -> None:
+    """Nothing of it is resent before; then everything is, once, and it matches."""
+    fortnight = run(by_name("day-lost"), SEED)
+    stopped = {day: night.replay.stopped for day, night in fortnight.nights.items() if night.replay.stopped}
+    assert stopped
+    assert set(stopped) <= set(range(9))
+    assert all("more than 5 %" in reason for reason in stopped.values())
+    resent = _tokens_of_copies(fortnight)
+    assert len(resent) == fortnight.counters["forget"]
+    first = min(s.at_ms for sends in fortnight.world.wire.sent.values() for s in sends if s.a >= 100)
+    assert first >= midnight_ms(10)
+
+
+@pytest.mark.parametrize("name", ["clock-an-hour-off", "clock-an-hour-behind"])
+def test_nothing_is_concluded_while_the_clocks_disagree(name: str) -> None:
+    """An hour apart, no age is believed: no replay, no match; once they agree again, all is mended."""
+    scenario = by_name(name)
+    fortnight = run(scenario, SEED)
+    since, until = sorted(scenario.offset_hours)
+    for day in range(since, until):
+        night = fortnight.nights[day]
+        assert night.replay.run is None
+        assert night.before.warnings
+        assert {w.state for w in night.before.windows} <= {Verdict.SETTLING, Verdict.REPLAYED}
+    assert any(night.replay.run for day, night in fortnight.nights.items() if day >= until)
+
+
+def test_a_late_event_opens_a_window_again_that_was_final() -> None:
+    """Back-filled events make a final window due again, and it comes to match with them in it."""
+    scenario = by_name("back-filled")
+    fortnight = run(scenario, SEED)
+    late_day, old_day = max(scenario.backfill.items())
+    first = HOURS[0] * MS_PER_HOUR + midnight_ms(old_day)
+    states = {
+        day: next((w.state for w in night.after.windows if w.start_ms == first), None)
+        for day, night in fortnight.nights.items()
+    }
+    assert Verdict.FINAL in [state for day, state in states.items() if day < late_day]
+    after = [state for day, state in states.items() if day >= late_day and state is not None]
+    assert after, "the window was looked at again"
+    assert after[-1] is Verdict.MATCH
+    assert Verdict.FINAL not in after
+
+
+def test_an_event_that_vanished_before_it_was_seen_and_comes_back_is_named() -> None:
+    """To every query it was lost, so it was resent under the next tier; what came back is a duplicate, and named."""
+    fortnight = run(by_name("vanished-before-it-was-seen"), SEED)
+    assert fortnight.end is not None
+    named = {str(entry_id) for window in fortnight.end.windows for entry_id in window.duplicate}
+    assert named
+    assert {i.partition("~")[0] for tokens in _tokens_of_copies(fortnight).values() for i in tokens} >= named
+
+
+def test_an_event_that_vanished_after_it_was_seen_is_never_resent() -> None:
+    """It stays missing by name until it comes back; then its window matches again, with one copy of it."""
+    fortnight = run(by_name("vanished-and-came-back"), SEED)
+    assert _tokens_of_copies(fortnight) == {}
+    vanished = {
+        str(entry_id)
+        for night in fortnight.nights.values()
+        for window in night.after.windows
+        for entry_id in window.vanished
+    }
+    assert vanished
+
+
+@pytest.mark.parametrize("name", ["proxy-and-cut-lines", "proxy-and-cut-lines-without-tokens"])
+def test_proxies_and_cut_lines_together_make_no_copies(name: str) -> None:
+    """Most requests have no usable answer; with tokens they are sent again, without a query settles them."""
+    run(by_name(name), SEED)
