@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import click
 
+from keen_client.cli.sizes import Size
 from keen_client.cli.times import PRESETS, WINDOWS, Duration, Time
 
 Command = Callable[..., Any]
@@ -37,6 +38,8 @@ class Windows:
     preset: str
     settle: str | None
     allow_immediate: bool = False
+    budget_requests: int | None = None
+    budget_bytes: int | None = None
 
     @property
     def edges(self) -> tuple[datetime, datetime]:
@@ -132,6 +135,17 @@ def window_options(*, required: bool) -> Callable[[Command], Command]:
             is_flag=True,
             help="Let the preset immediate be used with a server that is not on this machine.",
         )
+        @click.option(
+            "--budget-requests",
+            metavar="N",
+            type=click.IntRange(0),
+            help="Ask at most N queries; windows that are not read then are incomplete, and read first next time.",
+        )
+        @click.option(
+            "--budget-bytes",
+            type=Size(),
+            help="Ask nothing more once the answers had so many bytes, such as 20MB.",
+        )
         @functools.wraps(command)
         def gathered(
             *args: Any,
@@ -142,6 +156,8 @@ def window_options(*, required: bool) -> Callable[[Command], Command]:
             preset: str,
             settle: str | None,
             allow_immediate: bool,
+            budget_requests: int | None,
+            budget_bytes: int | None,
             **kwargs: Any,
         ) -> Any:
             if (start is None) != (end is None):
@@ -154,6 +170,8 @@ def window_options(*, required: bool) -> Callable[[Command], Command]:
                 preset=preset,
                 settle=settle,
                 allow_immediate=allow_immediate,
+                budget_requests=budget_requests,
+                budget_bytes=budget_bytes,
             )
             return command(*args, windows=windows, **kwargs)
 

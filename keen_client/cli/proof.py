@@ -24,6 +24,7 @@ def open_night(connection: Connection, windows: Windows) -> Iterator[tuple[Night
     """A night as the options want it. Its steps are shown on stderr where somebody watches."""
     from keen_client.cli.session import open_machinery
     from keen_client.replay.night import Night
+    from keen_client.verify.reader import Budget
 
     with open_machinery(connection, needs_read_key=True) as machinery, progress_bars() as show:
         yield (
@@ -35,6 +36,7 @@ def open_night(connection: Connection, windows: Windows) -> Iterator[tuple[Night
                 preset=windows.preset,
                 settle=windows.settle,
                 allow_immediate=windows.allow_immediate,
+                budget=Budget(requests=windows.budget_requests, bytes=windows.budget_bytes),
                 hooks=machinery.hooks,
                 on_progress=show,
             ),

@@ -132,6 +132,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
         window: str = "1h",
         preset: str = "standard",
         settle: str | None = None,
+        budget_requests: int | None = None,
+        budget_bytes: int | None = None,
     ) -> VerifyReport:
         """See :meth:`KeenClient.verify`."""
         return await asyncio.to_thread(
@@ -142,6 +144,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
             window=window,
             preset=preset,
             settle=settle,
+            budget_requests=budget_requests,
+            budget_bytes=budget_bytes,
         )
 
     async def replay(
@@ -155,6 +159,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
         settle: str | None = None,
         yes: bool = False,
         max_replay: int | None = None,
+        budget_requests: int | None = None,
+        budget_bytes: int | None = None,
     ) -> ReplayReport:
         """See :meth:`KeenClient.replay`."""
         return await asyncio.to_thread(
@@ -167,6 +173,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
             settle=settle,
             yes=yes,
             max_replay=max_replay,
+            budget_requests=budget_requests,
+            budget_bytes=budget_bytes,
         )
 
     async def nightly(
@@ -179,6 +187,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
         preset: str = "standard",
         settle: str | None = None,
         max_replay: int | None = None,
+        budget_requests: int | None = None,
+        budget_bytes: int | None = None,
     ) -> NightReport:
         """See :meth:`KeenClient.nightly`."""
         return await asyncio.to_thread(
@@ -190,6 +200,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
             preset=preset,
             settle=settle,
             max_replay=max_replay,
+            budget_requests=budget_requests,
+            budget_bytes=budget_bytes,
         )
 
     @property

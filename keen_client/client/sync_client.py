@@ -30,6 +30,7 @@ from keen_client.replay.night import Night, NightReport
 from keen_client.replay.plan import ReplayReport
 from keen_client.transport.httpx_transport import HttpClient
 from keen_client.verify.moments import Moment
+from keen_client.verify.reader import Budget
 from keen_client.verify.report import VerifyReport
 
 _open_clients: Final[weakref.WeakSet[KeenClient]] = weakref.WeakSet()
@@ -271,13 +272,20 @@ class KeenClient(AnalysisMethods[Any]):
         window: str = "1h",
         preset: str = "standard",
         settle: str | None = None,
+        budget_requests: int | None = None,
+        budget_bytes: int | None = None,
     ) -> VerifyReport:
         """Compare the server with the log, window by window. Sends nothing to the server.
 
         *start* and *end* (aware datetimes or RFC 3339 text) lie on boundaries of
         *window*. Observations are kept in the log's ``state.db``.
+
+        *budget_requests* and *budget_bytes* (of answers) bound what is read, here
+        and in ``replay`` and ``nightly``: windows that could not be read are
+        *incomplete* and come first the next time.
         """
-        return self._night(preset, settle).verify(start, end, collections=collections, window=window)
+        budget = Budget(requests=budget_requests, bytes=budget_bytes)
+        return self._night(preset, settle, budget).verify(start, end, collections=collections, window=window)
 
     def replay(
         self,
@@ -290,13 +298,16 @@ class KeenClient(AnalysisMethods[Any]):
         settle: str | None = None,
         yes: bool = False,
         max_replay: int | None = None,
+        budget_requests: int | None = None,
+        budget_bytes: int | None = None,
     ) -> ReplayReport:
         """Resend exactly what verification has proven missing; a dry run unless *yes*.
 
         Raises:
             NightlyLockedError: another nightly or replay job is at work on this log.
         """
-        return self._night(preset, settle).replay(
+        budget = Budget(requests=budget_requests, bytes=budget_bytes)
+        return self._night(preset, settle, budget).replay(
             start, end, collections=collections, window=window, yes=yes, max_replay=max_replay
         )
 
@@ -310,6 +321,8 @@ class KeenClient(AnalysisMethods[Any]):
         preset: str = "standard",
         settle: str | None = None,
         max_replay: int | None = None,
+        budget_requests: int | None = None,
+        budget_bytes: int | None = None,
     ) -> NightReport:
         """The whole nightly job: send, verify, replay what is proven missing, verify again, reclaim.
 
@@ -320,11 +333,12 @@ class KeenClient(AnalysisMethods[Any]):
         Raises:
             NightlyLockedError: another nightly or replay job is at work on this log.
         """
-        return self._night(preset, settle).run(
+        budget = Budget(requests=budget_requests, bytes=budget_bytes)
+        return self._night(preset, settle, budget).run(
             start, end, collections=collections, window=window, max_replay=max_replay
         )
 
-    def _night(self, preset: str, settle: str | None) -> Night:
+    def _night(self, preset: str, settle: str | None, budget: Budget) -> Night:
         machinery = self.need_machinery()
         return Night(
             log=machinery.log,
@@ -334,6 +348,7 @@ class KeenClient(AnalysisMethods[Any]):
             randomness=machinery.randomness,
             preset=preset,
             settle=settle,
+            budget=budget,
             hooks=machinery.hooks,
         )
 

@@ -40,6 +40,7 @@ from keen_client.verify.finality import Finality
 from keen_client.verify.moments import Moment, duration_ms, moment_ms, width_ms
 from keen_client.verify.presets import Preset, check_preset, preset
 from keen_client.verify.probe import READY_AFTER_MS, TokenProbe, tokens_honoured
+from keen_client.verify.reader import Budget
 from keen_client.verify.report import VerifyReport
 from keen_client.verify.verifier import Verifier
 from keen_client.verify.windows import Scope
@@ -118,10 +119,14 @@ class Night:
         preset: str = "standard",
         settle: str | None = None,
         allow_immediate: bool = False,
+        budget: Budget | None = None,
         hooks: HookSet | None = None,
         on_progress: Progress | None = None,
     ) -> None:
         """Choose how patient to be; *settle* is a duration such as ``24h``.
+
+        *budget* bounds all that this night reads to verify and to confirm; the
+        probe's own reading, one query a month, is not counted.
 
         Raises:
             UsageError: no such preset, or ``immediate`` for a far server. Nothing was asked.
@@ -138,7 +143,7 @@ class Night:
         self._hooks = hooks or HookSet()
         self._courier = Courier(sender, clock, self._hooks, background=False)
         self._probe = TokenProbe(log.state, api, clock, randomness or SystemRandomness())
-        self._verifier = Verifier(log, api, clock, self._preset)
+        self._verifier = Verifier(log, api, clock, self._preset, budget)
 
     # ---- the three jobs -----------------------------------------------------------------
 

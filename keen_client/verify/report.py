@@ -104,19 +104,50 @@ class Audit:
         }
 
 
+def merge_audits(audits: Iterable[Audit]) -> tuple[Audit, ...]:
+    """One audit for each collection: what was compared in all parts, and why the rest was not in some."""
+    merged: dict[str, Audit] = {}
+    for audit in audits:
+        other = merged.get(audit.collection)
+        merged[audit.collection] = audit if other is None else _merged(other, audit)
+    return tuple(merged[name] for name in sorted(merged))
+
+
+def _merged(one: Audit, other: Audit) -> Audit:
+    exact = set(one.exact) & set(other.exact)
+    compared = {*one.exact, *one.rounded} & {*other.exact, *other.rounded}
+    known = {*one.exact, *one.rounded, *other.exact, *other.rounded}
+    reasons = {
+        **dict.fromkeys(known - compared, "not there in all parts"),
+        **dict(one.left_out),
+        **dict(other.left_out),
+    }
+    return Audit(
+        collection=one.collection,
+        exact=tuple(sorted(exact)),
+        rounded=tuple(sorted(compared - exact)),
+        left_out=tuple(sorted(reasons.items())),
+    )
+
+
 def _by_start(windows: Iterable[WindowReport]) -> tuple[WindowReport, ...]:
     return tuple(sorted(windows, key=lambda window: (window.start_ms, window.collection)))
 
 
 @attrs.frozen(kw_only=True)
 class VerifyReport:
-    """The outcome of one verification. ``as_of_ms``: when it began; ``not_due``: windows not asked for."""
+    """The outcome of one verification. ``as_of_ms``: when it began; ``not_due``: windows not asked for.
+
+    ``properties``: what the queries had the server scan, as far as the log can
+    tell: events times properties touched.
+    """
 
     as_of_ms: int
     preset: str
     windows: tuple[WindowReport, ...] = attrs.field(converter=_by_start)
     not_due: int = 0
     cost: Cost = attrs.Factory(Cost)
+    properties: int = 0
     warnings: tuple[str, ...] = ()
     audited: tuple[Audit, ...] = ()
 
@@ -147,7 +178,11 @@ class VerifyReport:
                 "corrupt": sum(len(window.corrupt) for window in self.windows),
                 "states": {str(state): states[state] for state in Verdict if states[state]},
             },
-            "cost": {"requests": self.cost.requests, "bytes": self.cost.bytes},
+            "cost": {
+                "requests": self.cost.requests,
+                "bytes": self.cost.bytes,
+                "properties": self.properties,
+            },
             "warnings": list(self.warnings),
             "audited": [audit.document() for audit in self.audited],
         }

@@ -18,14 +18,17 @@ from keen_client.verify.locate import kind_of
 from keen_client.verify.observations import Observations
 from keen_client.verify.presets import Preset, preset
 from keen_client.verify.probe import tokens_honoured
-from keen_client.verify.report import Audit, Confirmation, VerifyReport, WindowReport
+from keen_client.verify.reader import Budget, Reader
+from keen_client.verify.report import Audit, Confirmation, VerifyReport, WindowReport, merge_audits
 from keen_client.verify.settle_unknown import acknowledge_seen
 from keen_client.verify.sightings import HORIZON, sight_ids
 from keen_client.verify.state import CLOCKS_APART_MAX_MS, WindowState
 from keen_client.verify.tokens import tokens_of
+from keen_client.verify.turns import Turn, Turns, unread_since_ms
+from keen_client.verify.verdict import Verdict
 from keen_client.verify.windows import Scope
 
-#: Called with (collections done, collections in all).
+#: Called with (parts done, parts in all); a part is what one query of level 0 covers.
 Progress = Callable[[int, int], None]
 
 _KINDS: Final = {
@@ -44,9 +47,18 @@ class Verifier:
     (:func:`~keen_client.verify.presets.check_preset`) first.
     """
 
-    def __init__(self, log: EventLog, api: QueryApi, clock: Clock, chosen: Preset | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        api: QueryApi,
+        clock: Clock,
+        chosen: Preset | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        """*budget* bounds what this verifier reads in its whole life."""
         self._log = log
-        self._api = api
+        self._api = Reader(api, log.state, budget)
+        self._turns = Turns(log.state)
         self._clock = clock
         self.preset: Final = preset() if chosen is None else chosen
         self._observations = Observations(log.state)
@@ -59,37 +71,36 @@ class Verifier:
 
         One query a collection when everything matches. With *due_only* the
         windows whose next read is not due are not reported but counted; a
-        collection without a due window is not asked for. A query that fails
-        makes its windows *incomplete*.
+        collection without a due window is not asked for. A query that fails,
+        or that the budget does not allow any more, makes its windows
+        *incomplete*. What was not read for longest is read first.
 
         Raises:
             InvalidEnvironmentError: there is no read key. Nothing was asked.
             AuthenticationError, ForbiddenError: the key cannot read. What was stored before stays.
             EventLogError: the log cannot be read or written.
         """
-        as_of_ms, cost = self._clock.wall_ms(), self._api.cost
-        names = self._collections(scope)
+        as_of_ms, cost, scanned = self._clock.wall_ms(), self._api.cost, self._api.properties
+        turns, not_due = self._due_turns(scope) if due_only else (self._all_turns(scope), 0)
         windows: list[WindowReport] = []
         audits: list[Audit] = []
-        not_due = 0
-        for done, name in enumerate(names):
+        for done, turn in enumerate(self._turns.in_order(turns)):
             if progress is not None:
-                progress(done, len(names))
-            found, audit, skipped = self._examine(scope, name, due_only=due_only)
+                progress(done, len(turns))
+            found, audit = self._take(turn)
             windows += found
-            not_due += skipped
-            if audit is not None:
-                audits.append(audit)
+            audits.append(audit)
         if progress is not None:
-            progress(len(names), len(names))
+            progress(len(turns), len(turns))
         return VerifyReport(
             as_of_ms=as_of_ms,
             preset=self.preset.name,
             windows=windows,
             not_due=not_due,
             cost=self._api.cost - cost,
+            properties=self._api.properties - scanned,
             warnings=self._warnings(),
-            audited=tuple(audits),
+            audited=merge_audits(audits),
         )
 
     def outlook(self, scope: Scope) -> dict[tuple[str, int], WindowState]:
@@ -131,24 +142,54 @@ class Verifier:
             unreadable=set(ids) - set(entries),
         )
 
-    def _examine(
-        self, scope: Scope, name: str, *, due_only: bool
-    ) -> tuple[list[WindowReport], Audit | None, int]:
-        tools = self._tools()
-        examination = Examination(tools, scope, name)
-        if not due_only:
-            reports, audit = examination.run()
-            return reports, audit, 0
+    # ---- whose turn it is ---------------------------------------------------------------
+
+    def _take(self, turn: Turn) -> tuple[list[WindowReport], Audit]:
+        examination = Examination(self._tools(), turn.scope, turn.collection)
+        is_asked = not self._api.used_up
+        if is_asked:
+            self._turns.begin(turn, self._clock.wall_ms())
+        reports, audit = examination.run(turn.due)
+        if is_asked and all(report.state is not Verdict.INCOMPLETE for report in reports):
+            self._turns.end(turn)
+        return reports, audit
+
+    def _all_turns(self, scope: Scope) -> list[Turn]:
         now_ms = self._clock.wall_ms()
-        outlook = examination.outlook()
-        due = {
-            start for start, state in outlook.items() if state.due_ms is not None and state.due_ms <= now_ms
-        }
-        if not due:
-            return [], None, len(outlook)
-        hull = attrs.evolve(scope, start_ms=min(due), end_ms=max(due) + scope.width_ms)
-        reports, audit = Examination(tools, hull, name).run(due)
-        return reports, audit, len(outlook) - len(due)
+        parts = [(name, part) for name in self._collections(scope) for part in scope.queries()]
+        if len(parts) == 1:
+            return [Turn(*parts[0], now_ms)]
+        turns: list[Turn] = []
+        for name, part in parts:
+            span = (name, part.start_ms, part.end_ms, part.width_ms)
+            expected, stored = self._log.expectation.windows(*span), self._observations.read(*span)
+            turns.append(Turn(name, part, unread_since_ms(expected, stored, now_ms)))
+        return turns
+
+    def _due_turns(self, scope: Scope) -> tuple[list[Turn], int]:
+        """The turns with windows that are due, and the number of windows that are not."""
+        tools, now_ms, width_ms = self._tools(), self._clock.wall_ms(), scope.width_ms
+        turns: list[Turn] = []
+        not_due = 0
+        for name in self._collections(scope):
+            outlook = Examination(tools, scope, name).outlook()
+            due = {
+                start
+                for start, state in outlook.items()
+                if state.due_ms is not None and state.due_ms <= now_ms
+            }
+            not_due += len(outlook) - len(due)
+            if not due:
+                continue
+            hull = attrs.evolve(scope, start_ms=min(due), end_ms=max(due) + width_ms)
+            for part in hull.queries():
+                starts = frozenset(start for start in due if part.start_ms <= start < part.end_ms)
+                if starts:
+                    stored = self._observations.read(name, part.start_ms, part.end_ms, width_ms)
+                    tight = attrs.evolve(part, start_ms=min(starts), end_ms=max(starts) + width_ms)
+                    since_ms = unread_since_ms(starts, stored, now_ms)
+                    turns.append(Turn(name, tight, since_ms, starts))
+        return turns, not_due
 
     def _collections(self, scope: Scope) -> list[str]:
         if scope.collections is not None:

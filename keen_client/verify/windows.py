@@ -79,9 +79,9 @@ class Scope:
         """The starts of all windows."""
         return range(self.start_ms, self.end_ms, self.width_ms)
 
-    def queries(self) -> Iterator[Scope]:
+    def queries(self, windows_max: int = WINDOWS_PER_QUERY_MAX) -> Iterator[Scope]:
         """This scope in parts that one query each can answer."""
-        step_ms = WINDOWS_PER_QUERY_MAX * self.width_ms
+        step_ms = windows_max * self.width_ms
         for start_ms in range(self.start_ms, self.end_ms, step_ms):
             yield attrs.evolve(self, start_ms=start_ms, end_ms=min(self.end_ms, start_ms + step_ms))
 

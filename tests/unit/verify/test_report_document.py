@@ -99,7 +99,7 @@ def test_the_document_is_the_contract() -> None:
             "corrupt": 1,
             "states": {"short": 1, "incomplete": 1},
         },
-        "cost": {"requests": 2, "bytes": 345},
+        "cost": {"requests": 2, "bytes": 345, "properties": 0},
         "warnings": ["w"],
         "audited": [{"collection": "a", "exact": ["n"], "rounded": ["x"], "left_out": {"y": "why"}}],
     }

@@ -1,0 +1,137 @@
+"""The reader: what a verification asks through. It counts what the answers cost, and stops where a budget ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_HOUR
+from keen_client.api.cost import Cost, ServerClock
+from keen_client.errors import NotSentError, UsageError
+from keen_client.eventlog.state import State
+from keen_client.queries import Analysis, Timeframe
+from keen_client.verify.answer import QueryApi
+
+#: Where queries name the properties that they touch.
+_NAMING: Final = frozenset({"target_property", "property_name", "group_by"})
+
+
+@attrs.frozen(kw_only=True)
+class Budget:
+    """How much may be read: requests, and bytes of answers, repeated attempts included. None: no bound.
+
+    A bound is looked at before each query, so the last answer may exceed the bytes.
+
+    Raises:
+        UsageError: a bound is negative. Nothing was asked.
+    """
+
+    requests: int | None = None
+    bytes: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what bounds nothing sensible."""
+        for name, bound in (("requests", self.requests), ("bytes", self.bytes)):
+            if bound is not None and bound < 0:
+                raise UsageError(f"the budget of {name} is negative; nothing was asked", "give 0 or more")
+
+    def used_up(self, spent: Cost) -> str:
+        """Which bound is reached, in words; empty when none is."""
+        if self.requests is not None and spent.requests >= self.requests:
+            return f"the budget of {self.requests:,} requests is used up"
+        if self.bytes is not None and spent.bytes >= self.bytes:
+            return f"the budget of {self.bytes:,} bytes is used up"
+        return ""
+
+
+class Reader:
+    """Asks an API within a budget. Satisfies :class:`~keen_client.verify.answer.QueryApi`. For one thread at a time.
+
+    ``cost`` is that of its own queries; ``properties`` estimates what they had
+    the server scan, the unit in which Keen accounts for queries: events in the
+    timeframe times properties touched, the timestamp included. Of the events
+    only those of this log are known, so it is a lower bound where others write
+    to the same collections.
+    """
+
+    def __init__(self, api: QueryApi, state: State, budget: Budget | None = None) -> None:
+        self._api = api
+        self._state = state
+        self._budget = Budget() if budget is None else budget
+        self._cost = Cost()
+        self._properties = 0
+
+    @property
+    def cost(self) -> Cost:
+        """Requests and bytes of the queries so far."""
+        return self._cost
+
+    @property
+    def properties(self) -> int:
+        """Properties scanned so far, as far as the log can tell."""
+        return self._properties
+
+    @property
+    def server_clock(self) -> ServerClock | None:
+        """The latest reading of the server's clock."""
+        return self._api.server_clock
+
+    @property
+    def used_up(self) -> str:
+        """Why nothing more is asked; empty while there is budget left."""
+        return self._budget.used_up(self._cost)
+
+    def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
+        """Run one analysis and return its ``result``.
+
+        Raises:
+            NotSentError: the budget is used up; it was not asked.
+            ApiError: no usable answer.
+        """
+        if self.used_up:
+            raise NotSentError(
+                f"{self.used_up}, so it was not asked for",
+                "the next run begins with what was not read; or give a larger budget",
+            )
+        before = self._api.cost
+        try:
+            return self._api.query(analysis, all_keys=all_keys)
+        finally:
+            self._cost += self._api.cost - before
+            self._properties += len(properties_touched(analysis)) * self._events(analysis)
+
+    def _events(self, analysis: Analysis) -> int:
+        timeframe = analysis.timeframe
+        if not isinstance(timeframe, Timeframe):
+            return 0
+        with self._state.reading() as db:
+            row = db.execute(
+                "SELECT sum(n) FROM totals WHERE collection = ? AND hour >= ? AND hour < ?",
+                (
+                    analysis.event_collection,
+                    timeframe.start_ms // MS_PER_HOUR,
+                    -(-timeframe.end_ms // MS_PER_HOUR),
+                ),
+            ).fetchone()
+        return int(row[0] or 0)
+
+
+def properties_touched(analysis: Analysis) -> set[str]:
+    """The distinct properties that a query has the server look at. Pure."""
+    found = set(_named(analysis.to_json()))
+    if analysis.timeframe is not None:
+        found.add("keen.timestamp")
+    return found
+
+
+def _named(value: Any, name: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _named(member, key)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from _named(member, name)
+    elif name in _NAMING and isinstance(value, str):
+        yield value
