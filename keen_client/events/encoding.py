@@ -190,9 +190,16 @@ class _Walker:
             if kind is str:
                 if len(member) < STRING_VALUE_CHARS_LIMIT and member.isascii():
                     continue
+            elif kind is float:
+                if member - member == 0.0:  # finite: for infinities and NaN the difference is NaN
+                    continue
             elif kind in _PLAIN or (kind is int and INTEGER_MIN <= member <= INTEGER_MAX):
                 continue
-            clean = self.value(member, f"{path}.{name}" if path else name, depth)
+            where = f"{path}.{name}" if path else name
+            if kind is dict:
+                clean: Any = self.mapping(member, where, depth + 1)
+            else:
+                clean = self.value(member, where, depth)
             if clean is not member:
                 if changed is None:
                     changed = dict(value)
@@ -268,6 +275,10 @@ class _Walker:
     def _list(self, value: list[Any] | tuple[Any, ...], path: str, depth: int) -> list[Any]:
         if depth >= NESTING_DEPTH_MAX:
             raise self._fault(path, f"is nested more than {NESTING_DEPTH_MAX} levels deep", "flatten it")
+        if type(value) is list and all(
+            type(item) is str and len(item) < STRING_VALUE_CHARS_LIMIT and item.isascii() for item in value
+        ):
+            return value
         return [self.value(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
 
     def _mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> Mapping[str, Any]:
