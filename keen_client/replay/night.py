@@ -35,6 +35,7 @@ from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import HorizonNear
 from keen_client.replay.plan import ReplayReport, breaker, intents_for
 from keen_client.replay.runs import Runs
+from keen_client.replay.stored_run import read_run
 from keen_client.transport.base_url import is_loopback
 from keen_client.verify.finality import Finality
 from keen_client.verify.moments import Moment, duration_ms, moment_ms, width_ms
@@ -257,7 +258,8 @@ class Night:
             progress, set(DeliveryState) - {DeliveryState.ACKNOWLEDGED, DeliveryState.REJECTED}
         )
         self._runs.finish(run)
-        return attrs.evolve(plan, run=run, replayed=replayed, unsettled=unsettled, found=found)
+        undo = read_run(self._log.state, run).undo
+        return attrs.evolve(plan, run=run, replayed=replayed, unsettled=unsettled, found=found, undo=undo)
 
     def _must_stop(self, report: VerifyReport, wanted: Sequence[EntryId], max_replay: int | None) -> str:
         if self._preset.name == "immediate" and not self._sender.tokens_are_honoured():

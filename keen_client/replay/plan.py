@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from keen_client.events.identity import EntryId
+from keen_client.replay.undo import Deletion
 from keen_client.verify.presets import Preset
 from keen_client.verify.report import VerifyReport, WindowReport
 from keen_client.verify.verdict import EXIT_BITS, Verdict
@@ -88,7 +89,8 @@ class ReplayReport:
     ``planned`` were eligible; ``replayed`` were resent and answered with
     success; ``unsettled`` were handed to the sender and are not answered yet;
     ``found`` turned out to be there when asked once more. ``stopped`` says why
-    the plan was not carried out, empty when it was.
+    the plan was not carried out, empty when it was. ``undo``: how a finished run
+    could be undone.
     """
 
     is_dry_run: bool
@@ -99,6 +101,7 @@ class ReplayReport:
     unsettled: tuple[EntryId, ...] = ()
     found: tuple[EntryId, ...] = ()
     stopped: str = ""
+    undo: tuple[Deletion, ...] = ()
 
     def exit_status(self) -> int:
         """Bits of the windows: those whose missing events were all resent await confirmation (64)."""
@@ -127,6 +130,7 @@ class ReplayReport:
             "unsettled": len(self.unsettled),
             "found": [str(entry_id) for entry_id in self.found],
             "stopped": self.stopped or None,
+            "undo": [deletion.document() for deletion in self.undo],
             "events": [{"id": str(intent.id), "tier": intent.tier} for intent in self.planned],
             "verify": self.verification.document(),
         }

@@ -13,6 +13,7 @@ from rich.text import Text
 from keen_client._foundation.clock import ms_to_iso
 from keen_client.report.heat_map import GLYPHS, GOOD, day_rows, draw, legend
 from keen_client.report.printable import printable, share, size, span
+from keen_client.report.run import undo_lines
 from keen_client.verify.presets import PRESETS
 from keen_client.verify.report import Ids, VerifyReport, WindowReport
 from keen_client.verify.verdict import EXIT_BITS, Verdict
@@ -59,7 +60,12 @@ def verification_lines(report: VerifyReport, title: str, look: Look | None = Non
         lines.append(Text(f"{report.not_due:,} windows are not due and were not asked for"))
     lines.extend(Text(f"warning: {printable(warning)}", style="yellow") for warning in report.warnings)
     lines.append(_audit_line(report))
-    lines.append(Text(f"cost {report.cost.requests:,} requests, {size(report.cost.bytes)} of answers"))
+    lines.append(
+        Text(
+            f"cost {report.cost.requests:,} requests, {size(report.cost.bytes)} of answers,"
+            f" {report.properties:,} properties scanned"
+        )
+    )
     lines.append(result_line(report.windows, report.exit_status()))
     return lines
 
@@ -122,7 +128,7 @@ def plan_lines(document: Mapping[str, Any]) -> list[Text]:
         lines.append(
             Text(f"  {document['unsettled']:,} are with the sender and not answered yet", style="yellow")
         )
-    return lines
+    return [*lines, *undo_lines(document.get("undo") or ())]
 
 
 def _by_collection(windows: Sequence[WindowReport]) -> list[tuple[str, list[WindowReport]]]:
