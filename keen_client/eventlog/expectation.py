@@ -117,6 +117,24 @@ class Expectation:
             key=lambda entry: (entry.origin, entry.seq),
         )
 
+    def stamps(
+        self, collection: str, start_ms: int, end_ms: int
+    ) -> Iterator[tuple[str, int, int, tuple[int, int]]]:
+        """(origin, seq, timestamp, (h, g)) of the expected entries of [start, end) that were folded.
+
+        By origin and seq, page by page: for windows of a million entries. Those
+        past the cursors are left out; where there are any, the window is not settled.
+        """
+        left_out = self._totals.excepted(collection, start_ms, end_ms)
+        for origin, low, high in self._totals.spans(collection, start_ms, end_ms):
+            for entry in self._shelf.entries(origin, low, min(high, self._cursor(origin))):
+                if (
+                    entry.collection == collection
+                    and start_ms <= entry.timestamp_ms < end_ms
+                    and (origin, entry.seq) not in left_out
+                ):
+                    yield origin, entry.seq, entry.timestamp_ms, entry.digest()
+
     def _scanned(self, collection: str, start_ms: int, end_ms: int, width_ms: int) -> SumsByWindow:
         """Totals of windows that are no whole hours, from the entries themselves."""
         windows: SumsByWindow = {}

@@ -8,7 +8,7 @@ to less than the count, so such a block is never misread.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -49,7 +49,7 @@ def digits(block: BlockSum) -> tuple[int, ...] | None:
     return tuple(found) if sum(found) == block.count else None
 
 
-def unlike(seqs: Iterable[int], shown: dict[int, BlockSum]) -> list[int]:
+def unlike(seqs: Iterable[int], shown: Mapping[int, BlockSum]) -> list[int]:
     """Of *seqs*, expected once each, those that the blocks *shown* do not show once, or do not tell. Pure."""
     found: list[int] = []
     number, copies = -1, None

@@ -8,7 +8,8 @@ from typing import Final
 import attrs
 
 from keen_client._foundation.clock import Clock
-from keen_client.errors import ApiError, AuthenticationError, ForbiddenError
+from keen_client.errors import ApiError
+from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.expectation import Window
 from keen_client.eventlog.log import EventLog
 from keen_client.events.identity import EntryId
@@ -17,8 +18,9 @@ from keen_client.verify.compare import Comparison, compare
 from keen_client.verify.evidence import Evidence, Kind
 from keen_client.verify.judge import judge
 from keen_client.verify.knowledge import Knowledge
+from keen_client.verify.ladder import FATAL, Ladder
 from keen_client.verify.level_zero import EMPTY, ServerWindow, ask_level_zero, choose_audit
-from keen_client.verify.locate import Differing, Findings, Locator, kind_of
+from keen_client.verify.locate import Differing, Findings, kind_of
 from keen_client.verify.observations import Observation, Observations
 from keen_client.verify.presets import Preset
 from keen_client.verify.report import Audit, WindowReport
@@ -27,12 +29,10 @@ from keen_client.verify.sightings import days_around, sight_ids
 from keen_client.verify.state import WindowFacts, WindowState, unsettled_state, window_state
 from keen_client.verify.tokens import tokens_of
 from keen_client.verify.verdict import Verdict
-from keen_client.verify.windows import Scope, batches
+from keen_client.verify.windows import Scope
 
 #: Unknown entries of windows that are not located, asked for by id in one pass.
 UNKNOWN_ASKED_MAX: Final = 10_000
-#: Errors that the next query would meet as well: the verification ends with them.
-_FATAL: Final = (AuthenticationError, ForbiddenError)
 #: States in which what is missing may be resent.
 _REPLAYABLE: Final = frozenset({Verdict.SHORT, Verdict.MIXED, Verdict.DISPUTED})
 
@@ -78,6 +78,8 @@ class Examination:
         self._scope = scope
         self._collection = collection
         self._asked_ms = tools.clock.wall_ms()
+        #: What level 0 showed, by start.
+        self._answered: dict[int, ServerWindow] = {}
         self._before = self._expected()
         self._knowledge = Knowledge(tools.log, collection, scope.start_ms, scope.end_ms)
         self._stored = tools.observations.read(collection, scope.start_ms, scope.end_ms, scope.width_ms)
@@ -137,10 +139,11 @@ class Examination:
             failure, answer = "", dict[int, ServerWindow]()
             try:
                 answer = ask_level_zero(self._tools.api, part, self._collection, audited, origins)
-            except _FATAL:
+            except FATAL:
                 raise
             except ApiError as error:
                 failure = str(error)
+            self._answered.update(answer)
             for start in part.starts:
                 local = self._before.get(start, Window(start, start + part.width_ms))
                 case = _Case(local, answer.get(start, EMPTY), failure)
@@ -185,20 +188,16 @@ class Examination:
                 settled.append(start)
             elif case.local.unknown:
                 early.append(case)
-        locator = Locator(self._tools.log, self._tools.api, self._collection, audited)
+        ladder = Ladder(self._tools.log, self._tools.api, self._collection, audited)
         events = {start: window.total.n for start, window in self._before.items()}
-        for batch in batches(settled, events):
-            stretch = [cases[start] for start in batch]
-            try:
-                found = locator.locate([Differing(c.local, c.server, c.comparison) for c in stretch])
-            except _FATAL:
-                raise
-            except ApiError as error:
-                for case in stretch:
-                    case.failure = f"it differs, and its events could not be looked for: {error}"
-                continue
-            for case in stretch:
-                case.findings = found[case.local.start_ms]
+        differing = [
+            Differing(c.local, c.server, c.comparison) for c in map(cases.__getitem__, sorted(settled))
+        ]
+        located = ladder.locate(differing, self._answered, events)
+        for start, findings in located.findings.items():
+            cases[start].findings = findings
+        for start, error in located.failures.items():
+            cases[start].failure = f"it differs, and its events could not be looked for: {error}"
         return self._seen_of_unknown(early)
 
     def _seen_of_unknown(self, early: list[_Case]) -> set[EntryId]:
@@ -215,7 +214,7 @@ class Examination:
         tokens = tokens_of(self._tools.log.state, entries)
         try:
             found = sight_ids(self._tools.api, self._collection, days_around(entries.values()), tokens)
-        except _FATAL:
+        except FATAL:
             raise
         except ApiError:
             return set()  # nothing is learnt; they stay unknown
@@ -239,13 +238,11 @@ class Examination:
             findings = case.findings
             if findings is None:
                 if case.comparison.verdict == "match" and not case.failure:
-                    span = range(case.local.start_ms, case.local.end_ms)
-                    if case.local.unknown:
-                        open_entries = unknown_entries(log, self._collection, span.start, span.stop)
-                        seen.update(entry.id for entry in open_entries)
-                    evidence.note_seen([e.id for e in missed if e.timestamp_ms in span], self._asked_ms)
+                    seen |= self._vouch(case, missed, frozenset())
                 continue
             seen |= findings.seen | findings.corrupt | findings.shifted
+            if findings.rest_is_seen and not findings.trouble:
+                seen |= self._vouch(case, missed, findings.named)
             self._note(findings)
             if findings.trouble:
                 continue
@@ -257,6 +254,16 @@ class Examination:
             bury_absent(log, proven, self._asked_ms)
         if seen:
             acknowledge_seen(log, seen)
+
+    def _vouch(self, case: _Case, missed: Collection[Entry], but: Collection[EntryId]) -> set[EntryId]:
+        """The totals vouch for all events of a window *but* some: note it where it matters, return the unknown ones."""
+        span = range(case.local.start_ms, case.local.end_ms)
+        present = [e.id for e in missed if e.timestamp_ms in span and e.id not in but]
+        self._tools.evidence.note_seen(present, self._asked_ms)
+        if not case.local.unknown:
+            return set()
+        entries = unknown_entries(self._tools.log, self._collection, span.start, span.stop)
+        return {entry.id for entry in entries if entry.id not in but}
 
     def _kept(self, cases: Mapping[int, _Case]) -> Iterator[_Case]:
         """The cases whose window did not change while it was read."""

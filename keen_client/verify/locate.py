@@ -41,8 +41,10 @@ class Findings:
     expected events whose entries can no longer be read. ``arrived``: events of
     ours that belong into another window; ``unexpected``: that were refused,
     dropped or superseded and are there all the same; ``unknown``: that carry an
-    origin of ours and are not in the log. ``trouble``: why nothing can be
-    concluded, empty when it can.
+    origin of ours and are not in the log. ``odd``: the events shown another
+    number of times than expected, and how many times more. ``rest_is_seen``:
+    the totals prove that the expected events which stand in no set are there
+    and whole. ``trouble``: why nothing can be concluded, empty when it can.
     """
 
     missing: set[EntryId] = attrs.Factory(set)
@@ -55,9 +57,16 @@ class Findings:
     unexpected: set[EntryId] = attrs.Factory(set)
     arrived: set[EntryId] = attrs.Factory(set)
     seen: set[EntryId] = attrs.Factory(set)
+    odd: dict[EntryId, int] = attrs.Factory(dict)
     altered_amounts: bool = False
+    rest_is_seen: bool = False
     unreadable: int = 0
     trouble: str = ""
+
+    @property
+    def named(self) -> frozenset[EntryId]:
+        """The expected events that are not there, or not whole."""
+        return frozenset(self.missing | self.corrupt | self.shifted | self.collision | self.disputed)
 
 
 @attrs.frozen
@@ -78,24 +87,31 @@ class Locator:
         self._collection = collection
         self._audited = audited
 
-    def locate(self, stretch: Sequence[Differing]) -> dict[int, Findings]:
-        """The findings of windows that are looked at together, by start; *stretch* is ascending.
+    def locate(
+        self, stretch: Sequence[Differing], entries: Iterable[Entry] | None = None
+    ) -> dict[int, Findings]:
+        """The findings of windows that are looked at together, by start; *stretch* is ascending, of equal widths.
+
+        *entries* are the expected ones where they are known already.
 
         Raises:
             ApiError: no answer, or not what was asked for; nothing was found out.
         """
         start_ms, end_ms = stretch[0].local.start_ms, stretch[-1].local.end_ms
         timeframe = Timeframe(start_ms, end_ms)
-        work = _Work(stretch, self._log.expectation.entries(self._collection, start_ms, end_ms))
+        if entries is None:
+            entries = self._log.expectation.entries(self._collection, start_ms, end_ms)
+        work = _Work(stretch, entries)
         origins = sorted({origin for window in stretch for origin in window.comparison.deltas})
         for origin in origins:
-            entries = [entry for entry in work.entries.values() if entry.origin == origin]
-            work.sort_in(sight_origin(self._api, self._collection, timeframe, origin, entries), origin)
+            own = [entry for entry in work.entries.values() if entry.origin == origin]
+            work.sort_in(sight_origin(self._api, self._collection, timeframe, origin, own), origin)
         self._known_elsewhere(work)
         absent = {entry.id: entry for entry in work.absentees(origins)}
         if absent:
             self._search_null_group(work, absent)
             self._search_by_id(work, absent)
+        work.note_odd(origins)
         for window in stretch:
             self._check_amounts(work, window)
         return work.findings
@@ -297,6 +313,20 @@ class _Work:
                 if entry_id in findings.seen:
                     findings.shifted.discard(entry_id)
                     findings.corrupt.discard(entry_id)
+
+    def note_odd(self, origins: Collection[str]) -> None:
+        """Note, of each window, what was shown another number of times than expected there."""
+        for entry in self.entries.values():
+            if entry.origin in origins:
+                start = self.start_of(entry.timestamp_ms)
+                more = self._copies.get((start, entry.origin), {}).get(entry.id, 0) - 1
+                if more:
+                    self.findings[start].odd[entry.id] = more
+        for (start, _), copies in self._copies.items():
+            for entry_id, count in copies.items():
+                known = self.entries.get(entry_id)
+                if known is None or self.start_of(known.timestamp_ms) != start:
+                    self.findings[start].odd[entry_id] = count
 
     def absentees(self, origins: Collection[str]) -> list[Entry]:
         """The expected entries of *origins* that no sighting showed, of windows where that may be told."""

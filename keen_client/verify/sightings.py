@@ -69,22 +69,38 @@ def sight_origin(
 
 
 def sight_ids(
-    api: QueryApi, collection: str, timeframe: Timeframe, tokens: Mapping[EntryId, Sequence[str]]
+    api: QueryApi,
+    collection: str,
+    timeframe: Timeframe,
+    tokens: Mapping[EntryId, Sequence[str]],
+    control: EntryId | None = None,
 ) -> dict[EntryId, list[Sighting]]:
     """What *timeframe* shows of each id, or of an event with one of its *tokens*; absent ids have an empty list.
+
+    Every query asks for *control* too, an event that is believed to be there:
+    an answer without it shows no absence. It has an empty list where any
+    answer lacked it.
 
     Raises:
         ApiError: no answer, or not what was asked for.
     """
     found: dict[EntryId, list[Sighting]] = {entry_id: [] for entry_id in tokens}
-    for part in _parts(tokens):
+    controls: list[list[Sighting]] = []
+    for part in _parts(tokens, IDS_PER_QUERY_MAX - (control is not None)):
         ids = [str(entry_id) for entry_id in part]
         by_token = {token: entry_id for entry_id in part for token in tokens[entry_id]}
+        if control is not None:
+            ids.append(str(control))
+            controls.append([])
         named = AnyOf([Filter("kc.id", "in", ids), Filter(_TOKEN, "in", list(by_token))])
         for sighting in _ask(api, collection, timeframe, [named], (*_STAMPED, _TOKEN)):
             entry_id = sighting.id if sighting.id in found else by_token.get(sighting.token or "")
             if entry_id is not None:
                 found[entry_id].append(sighting)
+            elif control is not None and sighting.id == control:
+                controls[-1].append(sighting)
+    if control is not None:
+        found[control] = controls[0] if controls and all(controls) else []
     return found
 
 
@@ -94,13 +110,13 @@ def days_around(entries: Iterable[Entry]) -> Timeframe:
     return Timeframe((min(days) - 1) * MS_PER_DAY, (max(days) + 2) * MS_PER_DAY)
 
 
-def _parts(tokens: Mapping[EntryId, Sequence[str]]) -> Iterator[list[EntryId]]:
-    """The ids in lists of which neither ids nor tokens are more than one query may name."""
+def _parts(tokens: Mapping[EntryId, Sequence[str]], most: int) -> Iterator[list[EntryId]]:
+    """The ids in lists of which neither ids nor tokens are more than *most*."""
     part: list[EntryId] = []
     named = 0
     for entry_id in sorted(tokens):
         more = max(1, len(tokens[entry_id]))
-        if part and named + more > IDS_PER_QUERY_MAX:
+        if part and named + more > most:
             yield part
             part, named = [], 0
         part.append(entry_id)

@@ -93,28 +93,33 @@ def _ones(stamps: Stamps, h: int, g: int) -> Iterator[int]:
     return (i for i in _places(stamps.h, h) if stamps.g[i] == g)
 
 
-def _pairs(stamps: Stamps, h: int, g: int, first: int = 0) -> Iterator[tuple[int, int]]:
-    """Pairs first <= i <= j, i and j perhaps the same, whose stamps add up to *h* and *g*."""
+def _pairs(
+    stamps: Stamps, h: int, g: int, first: int = 0, pool: frozenset[int] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Pairs first <= i <= j, i and j perhaps the same, whose stamps add up to *h* and *g*; *pool*: all h."""
     hs = stamps.h[first:] if first else stamps.h
-    for one in _common(hs, map(h.__sub__, hs)):
-        if 2 * one > h:
-            continue  # met from its other end
+    # A pair is met from both its ends, and taken where i comes first.
+    for one in _common(hs if pool is None else pool, map(h.__sub__, hs)):
         for i in _places(stamps.h, one, first):
             for j in _places(stamps.h, h - one, first):
-                if stamps.g[i] + stamps.g[j] == g and (i <= j or 2 * one != h):
-                    yield (i, j) if i <= j else (j, i)
+                if i <= j and stamps.g[i] + stamps.g[j] == g:
+                    yield i, j
 
 
 def _threes(stamps: Stamps, h: int, g: int) -> Iterator[tuple[int, int, int]]:
+    # Lists and one set for all: the square of the number of events goes through here.
+    stamps = Stamps(list(stamps.h), list(stamps.g))
+    pool = frozenset(stamps.h)
     for i in range(len(stamps) - 2):
-        for j, k in _pairs(stamps, h - stamps.h[i], g - stamps.g[i], i + 1):
+        for j, k in _pairs(stamps, h - stamps.h[i], g - stamps.g[i], i + 1, pool):
             if j != k:
                 yield i, j, k
 
 
-def _common(values: Sequence[int], others: Iterable[int]) -> list[int]:
+def _common(values: Iterable[int], others: Iterable[int]) -> list[int]:
     """What stands in both, ascending. Sets and maps of the interpreter: this runs for every stamp."""
-    return sorted(set(values).intersection(others))
+    pool = values if isinstance(values, frozenset) else frozenset(values)
+    return sorted(pool.intersection(others))
 
 
 def _places(values: Sequence[int], value: int, first: int = 0) -> Iterator[int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keen_client._foundation.clock import MS_PER_HOUR
+from keen_client._foundation.clock import MS_PER_HOUR, ms_to_iso
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.ranges import change_entry
 from keen_client.events.identity import EntryId
@@ -139,12 +139,18 @@ def test_entries_that_cannot_be_read_are_unverifiable_where_the_totals_differ(wo
     assert "3 of its entries can no longer be read" in window.reason
 
 
+def store_foreign(world: World, at_ms: int) -> None:
+    """Where events without an origin are, those that differ are looked at one by one."""
+    world.server.store("purchases", {"item": "pen", "keen": {"timestamp": ms_to_iso(at_ms)}})
+
+
 def test_many_ids_are_sighted_page_by_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages cover all blocks, those of unknown ids and events without a block included."""
     monkeypatch.setattr(sightings, "PAGE_IDS_MAX", 40)
     ids = world.record(100)
     world.send(lose={ids[50]})
     world.server.find(ids[99])[0]["kc"]["b"] = None
+    store_foreign(world, HOUR + 50_000)
     (window,) = world.verify().windows
     assert (window.missing, window.corrupt, window.state) == ((ids[50],), (), Verdict.SHORT)
     pages = [q for q in world.server.queries if q["analysis_type"] == "count" and len(q["filters"]) > 1]
@@ -173,6 +179,8 @@ def test_adjacent_windows_are_searched_together(world: World) -> None:
     world.record(1_100, at_ms=HOUR + 3 * MS_PER_HOUR)
     ids = [world.record(2, at_ms=HOUR + hour * MS_PER_HOUR)[0] for hour in (0, 1, 2, 4)]
     world.send(lose=set(ids))
+    for hour in (0, 1, 2, 4):
+        store_foreign(world, HOUR + hour * MS_PER_HOUR + 50_000)
     report = world.verify()
     differing = [window for window in report.windows if window.missing]
     assert [window.missing for window in differing] == [(entry_id,) for entry_id in ids]

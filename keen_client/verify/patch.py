@@ -1,0 +1,209 @@
+"""A patch: a window that differs, or a piece of one, on its way down the ladder. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import attrs
+
+from keen_client._foundation.clock import MS_PER_MINUTE
+from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.expectation import Window
+from keen_client.eventlog.fold import Sums
+from keen_client.events.identity import BLOCK_ENTRIES, EntryId
+from keen_client.verify.blocks import BlockSum, unlike
+from keen_client.verify.compare import compare
+from keen_client.verify.level_zero import EMPTY, Cell, ServerWindow
+from keen_client.verify.local_cells import LocalCell
+from keen_client.verify.locate import CONTRADICTION, Differing, Findings, kind_of
+from keen_client.verify.planner import Branch, Load, choose
+from keen_client.verify.sightings import Sighting
+from keen_client.verify.signature import decode
+
+
+@attrs.define(eq=False)
+class Patch:
+    """``parent``: start of the window it is a piece of; ``cells``: of each origin whose stamps differ.
+
+    ``suspects`` are the events, by origin and seq, that may not be there
+    exactly once and whole; all others are believed to be, until the sums are
+    held against what is found of the suspects.
+    """
+
+    parent: int
+    differing: Differing
+    cells: Mapping[str, LocalCell]
+    suspects: dict[str, list[int]] = attrs.Factory(dict)
+    blocks_tried: bool = False
+
+    @property
+    def start_ms(self) -> int:
+        """The start of this piece."""
+        return self.differing.local.start_ms
+
+    @property
+    def end_ms(self) -> int:
+        """Its end."""
+        return self.differing.local.end_ms
+
+    @property
+    def width_ms(self) -> int:
+        """Its length."""
+        return self.end_ms - self.start_ms
+
+    @property
+    def ids(self) -> Iterator[EntryId]:
+        """The suspects."""
+        return (EntryId(origin, seq) for origin, seqs in self.suspects.items() for seq in seqs)
+
+    @property
+    def expected(self) -> Iterator[EntryId]:
+        """All events of the origins that differ."""
+        return (EntryId(origin, seq) for origin, cell in self.cells.items() for seq in cell.seqs)
+
+    def shown(self, origin: str) -> Cell:
+        """What the server shows of an origin."""
+        return self.differing.server.by_origin.get(origin, Cell())
+
+    def decode(self) -> bool:
+        """Name suspects from the sums alone, where each origin has one explanation.
+
+        Not while events have no origin here: ours may be among them.
+        """
+        if self.differing.server.nameless:
+            return False
+        suspects: dict[str, list[int]] = {}
+        for origin, cell in self.cells.items():
+            if not self.shown(origin).n:
+                suspects[origin] = list(cell.seqs)
+                continue
+            delta = self.differing.comparison.deltas[origin]
+            signature = decode(cell.stamps, delta.n, delta.h, delta.g)
+            if signature is None:
+                return False
+            suspects[origin] = sorted(cell.seqs[index] for index in signature.indexes)
+        self.suspects = suspects
+        return True
+
+    def branch(self) -> Branch:
+        """The way on for a patch that was not decoded."""
+        deltas = [self.differing.comparison.deltas[origin] for origin in self.cells]
+        events = sum(max(len(cell), self.shown(origin).n) for origin, cell in self.cells.items())
+        few = sum(max(1, abs(delta.n)) for delta in deltas)
+        load = Load(events, len(deltas), few, self.width_ms)
+        can_tell = not self.blocks_tried and not self.differing.server.nameless
+        return choose(load, blocks=can_tell)
+
+    def take_blocks(self, origin: str, sums: Mapping[int, BlockSum]) -> None:
+        """Name the suspects of an origin from its blocks."""
+        self.suspects[origin] = unlike(self.cells[origin].seqs, sums)
+
+    def blocks(self, origin: str) -> set[int]:
+        """The numbers of the blocks of an origin's events."""
+        return {seq // BLOCK_ENTRIES for seq in self.cells[origin].seqs}
+
+    def split(self, width_ms: int, narrower: Mapping[int, ServerWindow]) -> list[Patch] | None:
+        """The narrower pieces that differ; None: together they are not what was shown of the whole."""
+        starts = range(self.start_ms, self.end_ms, width_ms)
+        shown = [narrower.get(start, EMPTY) for start in starts]
+        whole = self.differing.server
+        for origin in {*whole.by_origin, *(name for part in shown for name in part.by_origin)}:
+            parts = [part.by_origin.get(origin, Cell()) for part in shown]
+            total = self.shown(origin)
+            if [sum(p.n for p in parts), sum(p.h for p in parts), sum(p.g for p in parts)] != [
+                total.n,
+                total.h,
+                total.g,
+            ]:
+                return None
+        if sum(part.nameless for part in shown) != whole.nameless:
+            return None
+        pieces = {origin: cell.cut(width_ms // MS_PER_MINUTE) for origin, cell in self.cells.items()}
+        found: list[Patch] = []
+        for start, part in zip(starts, shown, strict=True):
+            number = (start - self.parent) // width_ms
+            cells = {origin: cut.get(number, LocalCell()) for origin, cut in pieces.items()}
+            local = Window(start, start + width_ms, {origin: cell.sums for origin, cell in cells.items()})
+            own = {origin: cell for origin, cell in part.by_origin.items() if origin in cells}
+            server = ServerWindow(own, part.nameless, part.others)
+            comparison = compare(local, server, ())
+            if comparison.deltas:
+                differing = {origin: cells[origin] for origin in comparison.deltas}
+                found.append(Patch(self.parent, Differing(local, server, comparison), differing))
+        return found or None
+
+    def adds_up(self, found: Mapping[EntryId, Sequence[Sighting]]) -> bool:
+        """Whether the sightings of the suspects, and the others once and whole, are exactly what was counted here."""
+        for origin, cell in self.cells.items():
+            sums = cell.sums
+            suspects = set(self.suspects.get(origin, ()))
+            for seq, h, g in zip(cell.seqs, cell.h, cell.g, strict=True):
+                if seq in suspects:
+                    sums.merge(Sums(-1, -h, -g))
+            for seq in suspects:
+                for sighting in self._inside(found[EntryId(origin, seq)]):
+                    copies = sighting.copies
+                    sums.merge(Sums(copies, copies * (sighting.h or 0), copies * (sighting.g or 0)))
+            total = self.shown(origin)
+            if (sums.n, sums.h, sums.g) != (total.n, total.h, total.g):
+                return False
+        return True
+
+    def sort_in(
+        self,
+        findings: Findings,
+        entries: Mapping[EntryId, Entry],
+        found: Mapping[EntryId, Sequence[Sighting]],
+    ) -> None:
+        """Sort the suspects by what their sightings say; those without any are left."""
+        for entry_id in self.ids:
+            sightings = found[entry_id]
+            more = sum(sighting.copies for sighting in self._inside(sightings)) - 1
+            if more:
+                findings.odd[entry_id] = more
+            if sightings:
+                sort_suspect(findings, entries[entry_id], sightings)
+
+    def _inside(self, sightings: Iterable[Sighting]) -> Iterator[Sighting]:
+        return (
+            sighting
+            for sighting in sightings
+            if sighting.timestamp_ms is not None and self.start_ms <= sighting.timestamp_ms < self.end_ms
+        )
+
+
+def sort_suspect(findings: Findings, entry: Entry, sightings: Sequence[Sighting]) -> None:
+    """Sort one event by all its *sightings*."""
+    kinds = {kind_of(entry, sighting) for sighting in sightings}
+    # Beside a whole copy, an event that merely bears its token is somebody's remains.
+    named = [sighting for sighting in sightings if sighting.id == entry.id]
+    copies = sum(sighting.copies for sighting in named)
+    is_seen = "present" in kinds
+    if is_seen:
+        findings.seen.add(entry.id)
+        kinds = {kind_of(entry, sighting) for sighting in named}
+    if "collision" in kinds:
+        findings.collision.add(entry.id)
+    elif copies > 1:
+        findings.duplicate[entry.id] = copies
+        if is_seen:
+            return  # the others are surplus, whatever they lost
+    if "shifted" in kinds:
+        findings.shifted.add(entry.id)
+    if "corrupt" in kinds:
+        findings.corrupt.add(entry.id)
+
+
+def merge(findings: Findings, more: Findings) -> None:
+    """Add the findings of a piece to those of its window."""
+    for name in ("missing", "corrupt", "shifted", "collision", "disputed", "unknown"):
+        getattr(findings, name).update(getattr(more, name))
+    for name in ("unexpected", "arrived", "seen"):
+        getattr(findings, name).update(getattr(more, name))
+    for entry_id, copies in more.duplicate.items():
+        findings.duplicate[entry_id] = max(copies, findings.duplicate.get(entry_id, 0))
+    for entry_id, odd in more.odd.items():
+        findings.odd[entry_id] = findings.odd.get(entry_id, 0) + odd
+    findings.unreadable += more.unreadable
+    if not findings.trouble or more.trouble == CONTRADICTION:
+        findings.trouble = more.trouble or findings.trouble
