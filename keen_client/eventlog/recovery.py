@@ -219,8 +219,7 @@ def _rebuild_segment(
     directory: LogDirectory, state: State, totals: Totals, name: SegmentName, now_ms: int
 ) -> None:
     try:
-        reader = SegmentReader(directory.segments, name)
-        header = reader.header()
+        reader, header = SegmentReader.checked(directory.segments, name)
     except (sqlite3.Error, EventLogError):
         _enter(state, name, 0, "damaged", now_ms)
         return

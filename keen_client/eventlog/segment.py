@@ -225,6 +225,20 @@ class SegmentReader(_OpenSegment):
     def __init__(self, directory: Path, name: SegmentName, busy_timeout_seconds: float = 5.0) -> None:
         super().__init__(directory, name, "ro", busy_timeout_seconds)
 
+    @classmethod
+    def checked(cls, directory: Path, name: SegmentName) -> tuple[SegmentReader, Header]:
+        """Open a segment whose header can be read; nothing stays open otherwise.
+
+        Raises:
+            sqlite3.Error, EventLogError: as for opening and for :meth:`header`.
+        """
+        reader = cls(directory, name)
+        try:
+            return reader, reader.header()
+        except BaseException:
+            reader.close()
+            raise
+
     def entries(self, first: int, last: int, limit: int | None = None) -> Iterator[Entry]:
         """The entries with *first* <= seq <= *last*, in order, at most *limit* of them."""
         origin = self.name.origin

@@ -127,8 +127,7 @@ class Shelf:
         if name is None:
             return None
         try:
-            reader = SegmentReader(self._directory.segments, name)
-            reader.header()
+            reader, _ = SegmentReader.checked(self._directory.segments, name)
         except (sqlite3.Error, EventLogError):
             return None
         self._readers[origin] = reader

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,8 @@ def test_path_with_uri_characters_is_opened_as_it_is_named(tmp_path: Path) -> No
     opened = State(odd)
     opened.note("fact", "value")
     opened.close()
-    assert sqlite3.connect(odd / "state.db").execute("SELECT value FROM facts").fetchone() == ("value",)
+    with closing(sqlite3.connect(odd / "state.db")) as db:
+        assert db.execute("SELECT value FROM facts").fetchone() == ("value",)
 
 
 def test_reader_waits_for_no_thread_that_is_gone(directory: LogDirectory) -> None:
