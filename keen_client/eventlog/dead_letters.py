@@ -35,7 +35,8 @@ class DeadLetter:
     timestamp_ms: int
     at_ms: int
     name: str
-    message: str
+    #: Not shown: the server may repeat what an event held.
+    message: str = attrs.field(repr=False)
     status: str
 
 
