@@ -33,15 +33,19 @@ _UNSAID = frozenset({Verdict.INCOMPLETE, Verdict.UNVERIFIABLE, Verdict.SETTLING,
 def check_night(world: World, scenario: Scenario, reports: Iterable[VerifyReport], ended_ms: int) -> None:
     """The invariants that hold at any time."""
     copies = read_copies(world.store)
-    check_copies(copies, scenario)
+    check_copies(copies, scenario, ended_ms + world.server_clock.offset_ms)
     check_resends(world, scenario, copies)
     for report in reports:
         check_matches(world, copies, report, ended_ms)
 
 
-def check_copies(copies: Copies, scenario: Scenario) -> None:
-    """No event has two copies by the client's doing: within the bounds of delay, none is ever counted twice."""
-    twice = {entry_id: made for entry_id, of in copies.items() if (made := made_by_client(of)) > 1}
+def check_copies(copies: Copies, scenario: Scenario, now_ms: int) -> None:
+    """No event has two copies by the client's doing: within the bounds of delay, none is ever counted twice.
+
+    Hidden ones included; but one that vanished before a read could show it was lost to all the world.
+    """
+    left = {i: [c for c in of if not 0 < c.vanish_ms <= now_ms] for i, of in copies.items()}
+    twice = {entry_id: made for entry_id, of in left.items() if (made := made_by_client(of)) > 1}
     allowed = scenario.client_copies
     assert all(made <= allowed for made in twice.values()), f"copies made by the client: {_some(twice)}"
 
@@ -115,7 +119,13 @@ def check_end(world: World, scenario: Scenario, report: VerifyReport) -> None:
         if not is_explained:
             unexplained[entry_id] = f"{[*seen]} in {window and (window.state, window.reason)}"
     assert not unexplained, f"neither seen once nor named: {_some(unexplained)}"
-    _check_named(copies, windows.values(), now_ms, dead)
+    unsaid = {
+        entry_id
+        for entry_id, event in world.recorded.items()
+        if (window := windows.get((event.collection, event.timestamp_ms // width_ms * width_ms)))
+        and window.state in _UNSAID
+    }
+    _check_named(copies, windows.values(), now_ms, dead | unsaid)
     if scenario.heals:
         bad = {ms_to_iso(w.start_ms): (w.state, w.reason) for w in windows.values() if w.state not in _GOOD}
         assert not bad, f"faults are over and windows do not match: {_some(bad)}"
@@ -123,20 +133,25 @@ def check_end(world: World, scenario: Scenario, report: VerifyReport) -> None:
             assert any(w.state is Verdict.FINAL for w in windows.values()), "no window became final"
 
 
-def _check_named(copies: Copies, windows: Iterable[WindowReport], now_ms: int, dead: set[str]) -> None:
-    """Every surplus copy is named as such, every nulled event as corrupt, and no other event as either."""
+def _check_named(copies: Copies, windows: Iterable[WindowReport], now_ms: int, exempt: set[str]) -> None:
+    """Every surplus copy is named as such, every nulled event as corrupt, and no other event as a duplicate.
+
+    *exempt*: events that were refused, and those of windows of which it is too early to say anything.
+    """
     named = {kind: _all(windows, kind) for kind in ("duplicate", "corrupt")}
     doubled, nulled = set(), set()
     for entry_id, of in copies.items():
         seen = [copy for copy in of if copy.is_seen(now_ms)]
-        if len(seen) > 1 and entry_id not in dead:
+        if len(seen) > 1:
             doubled.add(entry_id)
         if seen and not any(copy.has_stamps for copy in seen):
             nulled.add(entry_id)
     # A nulled pair has no id left by which it could be seen to be two.
-    assert doubled - nulled <= named["duplicate"], f"unnamed: {_some(doubled - nulled - named['duplicate'])}"
+    unnamed = doubled - nulled - exempt - named["duplicate"]
+    assert not unnamed, f"unnamed duplicates: {_some(unnamed)}"
     assert named["duplicate"] <= doubled, f"no duplicates: {_some(named['duplicate'] - doubled)}"
-    assert nulled <= named["corrupt"] | _all(windows, "disputed"), f"unnamed: {_some(nulled)}"
+    unnamed = nulled - exempt - named["corrupt"] - _all(windows, "disputed")
+    assert not unnamed, f"unnamed nulled events: {_some(unnamed)}"
 
 
 def _expected(world: World, width_ms: int) -> Mapping[Place, set[str]]:
