@@ -10,7 +10,7 @@ import click
 
 from keen_client.cli import exit_codes
 from keen_client.cli.options import Connection, connection_options, json_option
-from keen_client.cli.output import emit, say
+from keen_client.cli.output import emit, note, say
 
 if TYPE_CHECKING:
     from keen_client.eventlog.doctor import Finding
@@ -24,12 +24,18 @@ _BITS: Final = {"damage": exit_codes.DAMAGE, "warning": exit_codes.WARNINGS}
 @click.option("--thorough", is_flag=True, help="Compare indexes with their tables too; takes longer.")
 @click.option(
     "--probe",
-    is_flag=True,
-    help="Learn whether the server honours uniqueness tokens: sends ten small events to the collection kc_probe.",
+    is_flag=False,
+    flag_value="tokens",
+    type=click.Choice(["tokens", "full"]),
+    help="Learn whether the server honours uniqueness tokens: sends ten small events to the collection kc_probe."
+    " --probe=full learns everything that verdicts rest on; it says what that costs, and asks.",
 )
+@click.option("--yes", is_flag=True, help="Make the full probe without asking.")
 @connection_options
 @json_option
-def doctor(repair: bool, thorough: bool, probe: bool, connection: Connection, as_json: bool) -> int:
+def doctor(
+    repair: bool, thorough: bool, probe: str | None, yes: bool, connection: Connection, as_json: bool
+) -> int:
     """Examine the log: integrity, sizes, free space, clock, permissions, a stuck sender. Changes nothing by itself.
 
     Exit status: 0 all is well, 16 damage, 32 warnings. With --repair it counts
@@ -41,6 +47,8 @@ def doctor(repair: bool, thorough: bool, probe: bool, connection: Connection, as
     from keen_client.eventlog.directory import LogDirectory
     from keen_client.eventlog.doctor import examine
 
+    if probe == "full" and not yes:
+        _ask_for_full_probe(as_json=as_json)
     place, binding, config = place_of(connection)
     directory, clock = LogDirectory(place), SystemClock()
     if binding is not None and directory.exists():
@@ -53,6 +61,8 @@ def doctor(repair: bool, thorough: bool, probe: bool, connection: Connection, as
     findings = examine(directory, config, clock, thorough=thorough)
     if probe:
         findings.append(_probe(connection))
+    if probe == "full":
+        findings += _probe_fully(connection)
     if as_json:
         emit(
             {
@@ -109,3 +119,40 @@ def _probe(connection: Connection) -> Finding:
         "the probe was sent and cannot be read yet" if is_pending else "the probe showed nothing",
         "run `keen-client doctor --probe` again in five minutes",
     )
+
+
+def _ask_for_full_probe(*, as_json: bool) -> None:
+    """Say what it costs, and go on only when that is agreed to."""
+    from keen_client.verify.full_probe import EVENTS, QUERIES_MAX
+    from keen_client.verify.probe import PAIRS, PROBE_COLLECTION
+
+    note(
+        f"the full probe sends up to {EVENTS + 2 * PAIRS} small events to the collection {PROBE_COLLECTION}, which stay there,"
+        f" and asks at most {QUERIES_MAX + 1} queries over them"
+    )
+    if as_json:
+        raise click.UsageError("with --json nobody is asked: add --yes to make the full probe")
+    click.confirm("make it?", abort=True, err=True)
+
+
+def _probe_fully(connection: Connection) -> list[Finding]:
+    """Send the events, or read those that were sent before."""
+    from keen_client.cli.session import open_machinery
+    from keen_client.eventlog.doctor import Finding
+    from keen_client.transport.base_url import is_loopback
+    from keen_client.verify.full_probe import FullProbe, told
+    from keen_client.verify.probe import READY_AFTER_MS
+
+    with open_machinery(connection, needs_write_key=True, needs_read_key=True) as machinery:
+        probe = FullProbe(machinery.log.state, machinery.api, machinery.clock, machinery.randomness)
+        if not probe.is_pending:
+            probe.send(0 if is_loopback(machinery.settings.base_url) else READY_AFTER_MS)
+        features = probe.read()
+    if features is None:
+        hint = "run `keen-client doctor --probe=full` again in five minutes: it reads what was sent, and sends no more"
+        return [Finding("warning", "features", "the full probe was sent and cannot be read yet", hint)]
+    hint = "tell Keen; the verdicts that rest on it are withheld for 30 days, or until another full probe"
+    return [
+        Finding("ok", name, words) if does else Finding("warning", name, words, hint)
+        for name, (does, words) in told(features).items()
+    ]

@@ -16,6 +16,7 @@ from keen_client.events.identity import EntryId
 from keen_client.verify.answer import QueryApi
 from keen_client.verify.compare import Comparison, compare
 from keen_client.verify.evidence import Evidence, Kind
+from keen_client.verify.features import Features
 from keen_client.verify.judge import judge
 from keen_client.verify.knowledge import Knowledge
 from keen_client.verify.ladder import FATAL, Ladder
@@ -48,6 +49,7 @@ class Tools:
     observations: Observations
     evidence: Evidence
     tokens_used: bool
+    features: Features = attrs.Factory(Features)
 
 
 @attrs.define
@@ -91,7 +93,7 @@ class Examination:
         states: dict[int, WindowState] = {}
         for start, local in self._before.items():
             if not _Case(local).is_empty:
-                facts = self._facts(local, local, "")
+                facts = self._facts(local, local, self._tools.features.objection("match"))
                 states[start] = window_state(
                     self._stored.get(start, []), facts, self._tools.preset, self._asked_ms
                 )
@@ -116,6 +118,8 @@ class Examination:
         for case in cases.values():
             case.facts = self._facts(case.local, case.local, case.failure)
             case.comparison = compare(case.local, case.server, audited)
+            # What cannot be judged with this server is neither looked into nor remembered.
+            case.failure = case.failure or self._tools.features.objection(case.comparison.verdict)
         seen_unsettled = self._locate(cases, audited)
         after = self._expected()
         for start, case in cases.items():
@@ -171,7 +175,7 @@ class Examination:
             tokens_used=self._tools.tokens_used,
             failure=failure,
             moved=moved,
-            unverifiable=self._knowledge.unverifiable(before),
+            unverifiable=self._knowledge.unverifiable(before) or self._tools.features.unverifiable(before),
         )
 
     # ---- looking closer -----------------------------------------------------------------

@@ -14,6 +14,7 @@ from keen_client.events.identity import EntryId
 from keen_client.verify.answer import QueryApi
 from keen_client.verify.evidence import Evidence, Kind
 from keen_client.verify.examination import Examination, Tools
+from keen_client.verify.features import Features, features_of
 from keen_client.verify.locate import kind_of
 from keen_client.verify.observations import Observations
 from keen_client.verify.presets import Preset, preset
@@ -155,8 +156,8 @@ class Verifier:
         return reports, audit
 
     def _all_turns(self, scope: Scope) -> list[Turn]:
-        now_ms = self._clock.wall_ms()
-        parts = [(name, part) for name in self._collections(scope) for part in scope.queries()]
+        now_ms, windows_max = self._clock.wall_ms(), self._features().windows_per_query
+        parts = [(name, part) for name in self._collections(scope) for part in scope.queries(windows_max)]
         if len(parts) == 1:
             return [Turn(*parts[0], now_ms)]
         turns: list[Turn] = []
@@ -182,7 +183,7 @@ class Verifier:
             if not due:
                 continue
             hull = attrs.evolve(scope, start_ms=min(due), end_ms=max(due) + width_ms)
-            for part in hull.queries():
+            for part in hull.queries(tools.features.windows_per_query):
                 starts = frozenset(start for start in due if part.start_ms <= start < part.end_ms)
                 if starts:
                     stored = self._observations.read(name, part.start_ms, part.end_ms, width_ms)
@@ -205,12 +206,20 @@ class Verifier:
             observations=self._observations,
             evidence=self._evidence,
             tokens_used=tokens_honoured(self._log.state, self._clock.wall_ms()) is not False,
+            features=self._features(),
         )
 
+    def _features(self) -> Features:
+        return features_of(self._log.state, self._clock.wall_ms())
+
     def _warnings(self) -> tuple[str, ...]:
+        warnings = self._features().warnings()
         reading = self._api.server_clock
         if reading is None or abs(reading.offset_ms) <= CLOCKS_APART_MAX_MS:
-            return ()
+            return warnings
         minutes = abs(reading.offset_ms) // MS_PER_MINUTE
         side = "ahead of" if reading.offset_ms > 0 else "behind"
-        return (f"the server's clock is {minutes} minutes {side} this machine's: no age can be trusted",)
+        return (
+            *warnings,
+            f"the server's clock is {minutes} minutes {side} this machine's: no age can be trusted",
+        )
