@@ -13,6 +13,8 @@ from keen_client.eventlog.fold import Stamped, Sums, stamp_entry
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.totals import SumsByWindow, Totals
+from keen_client.events.identity import base36
+from keen_client.events.stamps import digest
 
 
 @attrs.define
@@ -127,13 +129,10 @@ class Expectation:
         """
         left_out = self._totals.excepted(collection, start_ms, end_ms)
         for origin, low, high in self._totals.spans(collection, start_ms, end_ms):
-            for entry in self._shelf.entries(origin, low, min(high, self._cursor(origin))):
-                if (
-                    entry.collection == collection
-                    and start_ms <= entry.timestamp_ms < end_ms
-                    and (origin, entry.seq) not in left_out
-                ):
-                    yield origin, entry.seq, entry.timestamp_ms, entry.digest()
+            last = min(high, self._cursor(origin))
+            for seq, ts, body, keen in self._shelf.contents(origin, low, last, collection, start_ms, end_ms):
+                if (origin, seq) not in left_out:
+                    yield origin, seq, ts, digest(f"{origin}-{base36(seq)}", collection, ts, body, keen)
 
     def _scanned(self, collection: str, start_ms: int, end_ms: int, width_ms: int) -> SumsByWindow:
         """Totals of windows that are no whole hours, from the entries themselves."""

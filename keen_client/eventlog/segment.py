@@ -249,6 +249,19 @@ class SegmentReader(_OpenSegment):
         )
         return (Entry(origin, *row) for row in rows)
 
+    def contents(
+        self, first: int, last: int, collection: str, start_ms: int, end_ms: int
+    ) -> list[tuple[int, int, str, str]]:
+        """(seq, timestamp, body, keen) of the entries of *collection* in [start, end), first <= seq <= last.
+
+        In order; for who reads a million of them and needs no :class:`Entry`.
+        """
+        return self.connection.execute(
+            "SELECT seq, ts, body, keen FROM entries"
+            " WHERE seq BETWEEN ? AND ? AND collection = ? AND ts >= ? AND ts < ? ORDER BY seq",
+            (first, last, collection, start_ms, end_ms),
+        ).fetchall()
+
     def sync_wal(self) -> bool:
         """Return only when what this connection can see would survive a power loss; False when no WAL is left."""
         return sync_file(Path(f"{self.path}-wal"))

@@ -1,0 +1,127 @@
+"""What the ladder asks, what it never believes, and what the planner prefers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE
+from keen_client.eventlog.entry import DeliveryState
+from keen_client.verify import planner
+from keen_client.verify.planner import Branch, Load, Span, block_questions, choose
+from keen_client.verify.verdict import Verdict
+
+if TYPE_CHECKING:
+    from tests.unit.verify.conftest import World
+
+HOUR = 1_790_812_800_000
+
+
+def asked(world: World) -> list[str]:
+    """The kinds of the questions, in their order."""
+    return [" ".join([q.get("interval", ""), *q.get("group_by", [])]).strip() for q in world.server.queries]
+
+
+def test_a_few_missing_cost_no_search(world: World) -> None:
+    """Totals, the suspects by id around their days and anywhere, and the totals again: single events are not read."""
+    ids = world.record(100)
+    world.send(lose={ids[3], ids[77]})
+    (window,) = world.verify().windows
+    assert window.missing == (ids[3], ids[77])
+    by_id = "kc.id kc.h kc.g keen.timestamp keen.uniqueness_token"
+    assert asked(world) == ["hourly kc.o", by_id, by_id, "kc.o"]
+
+
+def test_windows_of_a_day_go_down_to_narrower_ones(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day that lost twenty events is read in narrower windows that add up to it."""
+    monkeypatch.setattr(planner, "EVENT_BYTES", 10**9)
+    monkeypatch.setattr(planner, "BLOCK_BYTES", 10**8)
+    ids = [world.record(at_ms=HOUR + n * 13 * MS_PER_MINUTE)[0] for n in range(100)]
+    lost = set(ids[::5])
+    world.send(lose=lost)
+    (window,) = world.verify(width_ms=MS_PER_DAY, end_ms=HOUR + MS_PER_DAY).windows
+    assert (window.state, set(window.missing)) == (Verdict.SHORT, lost)
+    assert asked(world)[0] == "daily kc.o"
+    assert asked(world)[1] in {"hourly kc.o", "every_30_minutes kc.o", "every_15_minutes kc.o"}
+
+
+def test_a_query_by_id_that_does_not_show_the_control_shows_no_absence(world: World) -> None:
+    """Queries by id that are always empty condemn nobody."""
+    ids = world.record(20)
+    world.send(lose={ids[3]})
+    world.server.alter = lambda query, result: [] if query["analysis_type"] == "count" else result
+    (window,) = world.verify().windows
+    assert (window.state, window.missing, window.eligible) == (Verdict.DISPUTED, (), ())
+
+
+@pytest.mark.parametrize(("is_copy", "state"), [(True, Verdict.SETTLING), (False, Verdict.DISPUTED)])
+def test_totals_that_changed_meanwhile_give_no_verdict(
+    world: World, *, is_copy: bool, state: Verdict
+) -> None:
+    """What comes while suspects are asked for is late; what goes contradicts what was shown."""
+    ids = world.record(20)
+    world.send(lose={ids[3]})
+    (other,) = world.server.find(ids[9])
+
+    def change(number: int, query: dict[str, Any]) -> None:
+        if number == 2 and is_copy:
+            world.server.store("purchases", other)
+        elif number == 2:
+            world.server.remove({ids[9]})
+
+    world.server.before_query = change
+    (window,) = world.verify().windows
+    assert (window.state, window.missing, window.eligible) == (state, (), ())
+
+
+def test_pieces_that_do_not_add_up_are_not_believed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minutes that lack more than their hour did: every event is looked at, and contradicts nothing."""
+    monkeypatch.setattr(planner, "EVENT_BYTES", 10**9)
+    monkeypatch.setattr(planner, "BLOCK_BYTES", 10**8)
+    ids = [world.record(at_ms=HOUR + n * MS_PER_MINUTE)[0] for n in range(60)]
+    world.send(lose=set(ids[:20]))
+
+    def shorten(query: dict[str, Any], result: Any) -> Any:
+        if query.get("interval") not in {None, "hourly"}:
+            result[-1]["value"] = []
+        return result
+
+    world.server.alter = shorten
+    (window,) = world.verify().windows
+    assert (window.state, window.missing) == (Verdict.SHORT, tuple(ids[:20]))
+    assert "kc.id kc.h kc.g keen.timestamp" in asked(world)
+
+
+def test_streamed_stamps_are_those_of_the_expected_entries(world: World) -> None:
+    """Other collections, other times and what is not expected are left out."""
+    world.record(30)
+    world.record(5, collection="refunds")
+    world.record(5, at_ms=HOUR + 2 * MS_PER_HOUR)
+    world.send()
+    world.record(2, at_ms=HOUR + 5)
+    world.send(DeliveryState.REJECTED)
+    stamps = list(world.log.expectation.stamps("purchases", HOUR, HOUR + MS_PER_HOUR))
+    entries = world.log.expectation.entries("purchases", HOUR, HOUR + MS_PER_HOUR)
+    assert len(stamps) == 30
+    assert stamps == [(e.origin, e.seq, e.timestamp_ms, e.digest()) for e in entries]
+
+
+def test_the_planner_takes_the_cheapest_way() -> None:
+    """Few events: each; few differences: narrower windows; many of them: blocks."""
+    assert choose(Load(100, 1, 50, MS_PER_HOUR)) == Branch("ids")
+    assert choose(Load(42_000, 1, 3, MS_PER_HOUR)).kind == "narrow"
+    assert choose(Load(42_000, 1, 42, MS_PER_HOUR)) == Branch("narrow", MS_PER_MINUTE)
+    assert choose(Load(42_000, 1, 420, MS_PER_HOUR)) == Branch("blocks")
+    assert choose(Load(42_000, 1, 420, MS_PER_MINUTE)) == Branch("blocks")
+    assert choose(Load(42_000, 1, 420, MS_PER_MINUTE), blocks=False) == Branch("ids")
+
+
+def test_blocks_are_asked_for_by_stretch_or_by_name() -> None:
+    """Neighbours join, what lies far apart does not, and many small stretches are one list of names."""
+    near = [Span(0, 1, 0, 999, 1000), Span(1, 2, 1000, 1999, 1000)]
+    assert block_questions(near) == [(Span(0, 2, 0, 1999, 2000), False)]
+    far = [Span(0, 1, 0, 999, 1000), Span(9, 10, 90_000, 90_999, 1000)]
+    assert block_questions(far) == [(far[0], False), (far[1], False)]
+    few = [Span(n, n + 1, n * 9_000, n * 9_000 + 9, 10) for n in range(5)]
+    assert block_questions(few) == [(Span(0, 5, 0, 36_009, 50), True)]
