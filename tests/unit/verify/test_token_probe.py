@@ -58,7 +58,14 @@ def test_the_probe_tells_whether_tokens_are_honoured(world: World, mode: str, kn
 
 @pytest.mark.parametrize(
     ("counts", "known"),
-    [([1, 1, 1, 1, 1], True), ([1, 1, 1], True), ([1, 1], None), ([1, 1, 1, 1, 2], None), ([1, 2, 2], False), ([], None)],
+    [
+        ([1, 1, 1, 1, 1], True),
+        ([1, 1, 1], True),
+        ([1, 1], None),
+        ([1, 1, 1, 1, 2], None),
+        ([1, 2, 2], False),
+        ([], None),
+    ],
 )
 def test_pairs_are_judged_carefully(counts: list[int], known: bool | None) -> None:
     """Two doubles disprove; three singles and no double prove; anything else is not known."""
