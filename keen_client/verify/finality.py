@@ -21,7 +21,7 @@ class Finality:
 
     def __init__(self, log: EventLog, clock: Clock, chosen: Preset) -> None:
         self._log = log
-        self._verifier = Verifier(log, _Silent(), clock, chosen)
+        self._verifier = Verifier(log, SilentApi(), clock, chosen)
         self._days: dict[tuple[str, int], frozenset[int]] = {}
 
     def __call__(self, collection: str, hour: int) -> bool:
@@ -53,7 +53,7 @@ class Finality:
         return [width for (width,) in rows if width in INTERVALS and width % MS_PER_HOUR == 0]
 
 
-class _Silent:
+class SilentApi:
     """An API that is never asked."""
 
     cost = Cost()

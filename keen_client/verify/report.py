@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import or_
 from typing import Any, Final
@@ -159,6 +159,13 @@ class VerifyReport:
     def exit_status(self) -> int:
         """The OR of the windows' bits; 0 when every window matches."""
         return reduce(or_, (EXIT_BITS[window.state] for window in self.windows), 0)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of ``verify --ndjson``: the windows in their order, then the rest of the document."""
+        document = self.document()
+        for window in document.pop("windows"):
+            yield {"type": "window", **window}
+        yield {"type": "summary", **document}
 
     def document(self) -> dict[str, Any]:
         """The JSON document of ``verify --json``."""
