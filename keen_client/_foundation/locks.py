@@ -41,7 +41,8 @@ _FLOCK: Final = (
 #: The kernel's queue cannot be simulated, and neither is the time spent in it.
 _clock: Final = SystemClock()
 
-_registry_guard = threading.Lock()
+#: One a process: a fork in C runs no hook, and another thread of the parent may have held its own.
+_registry_guards: dict[int, threading.Lock] = {}
 _registry: dict[tuple[int, int], LockFile] = {}
 
 
@@ -86,7 +87,7 @@ class LockFile:
             OSError: the file cannot be made or opened.
         """
         check_platform()
-        with _registry_guard:
+        with _registry_guard():
             try:
                 status = path.stat()
                 known = _registry.get((status.st_dev, status.st_ino))
@@ -198,7 +199,7 @@ class LockFile:
     def mind_fork(self) -> None:
         """In a forked child: forget the parent's locks, once."""
         if self._pid != os.getpid():
-            with _registry_guard:
+            with _registry_guard():
                 if self._pid != os.getpid():
                     self._forget()
 
@@ -247,9 +248,11 @@ class _Waiter:
                 return
 
 
+def _registry_guard() -> threading.Lock:
+    return _registry_guards.setdefault(os.getpid(), threading.Lock())
+
+
 def _forget_in_child() -> None:
-    global _registry_guard  # noqa: PLW0603 — a lock held by another thread at the fork is never freed here
-    _registry_guard = threading.Lock()
     for lock_file in _registry.values():
         lock_file._forget()  # noqa: SLF001
 

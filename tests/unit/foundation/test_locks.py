@@ -311,17 +311,20 @@ def test_child_does_not_keep_a_dead_parent_s_lock(tmp_path: Path, fork: str) -> 
     end(parent)
 
 
-def test_fork_while_another_thread_holds_every_guard_leaves_a_usable_child(tmp_path: Path) -> None:
-    """Locks of threads that do not exist in the child are not waited for."""
+@pytest.mark.parametrize(
+    "fork", ["os.fork()", "ctypes.PyDLL(None).fork()"], ids=["Python's fork", "C's fork"]
+)
+def test_fork_while_another_thread_holds_every_guard_leaves_a_usable_child(tmp_path: Path, fork: str) -> None:
+    """Locks of threads that do not exist in the child are not waited for, whether or not a hook ran."""
     parent = start(
         tmp_path / "locks",
-        """
-        import os, warnings
+        f"""
+        import ctypes, os, warnings
         from keen_client._foundation import locks
         warnings.simplefilter("ignore")
         lock._guard.acquire()
-        locks._registry_guard.acquire()
-        pid = os.fork()
+        locks._registry_guard().acquire()
+        pid = {fork}
         if pid == 0:
             assert lock.acquire(7, 1)
             assert LockFile.at(lock._path) is lock
