@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from keen_client.queries import Analysis
 from keen_client.verify.reader import Budget
 from keen_client.verify.verdict import Verdict
 
@@ -44,3 +47,42 @@ def test_what_a_budget_cannot_confirm_is_not_resent(rig: Rig) -> None:
     assert report.replay.planned
     assert "budget" in report.replay.stopped
     assert rig.uploads == uploads
+
+
+def test_a_killed_night_is_taken_up_with_what_it_did_not_reach(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it read the second of three collections: the next night begins with the third."""
+    for name in ("a", "b", "c"):
+        rig.record(3, name)
+    rig.client.flush()
+    rig.advance(hours=26)
+    asked: list[str] = []
+    killing = True
+
+    def watch(api: Any) -> Any:
+        ask = api.query
+
+        def query(analysis: Analysis, **settings: Any) -> Any:
+            if analysis.analysis_type == "multi_analysis":
+                asked.append(analysis.event_collection)
+            if killing and analysis.event_collection == "b":
+                raise KeyboardInterrupt
+            return ask(analysis, **settings)
+
+        return query
+
+    api = rig.client.need_machinery().api
+    monkeypatch.setattr(api, "query", watch(api))
+    with pytest.raises(KeyboardInterrupt):
+        rig.nightly()
+    assert asked == ["a", "b"]
+    rig.reopen()
+    killing = False
+    asked.clear()
+    api = rig.client.need_machinery().api
+    monkeypatch.setattr(api, "query", watch(api))
+    rig.advance(hours=6)
+    report = rig.nightly()
+    assert asked == ["c", "a", "b"]
+    assert {w.state for w in report.after.windows} == {Verdict.MATCH}
