@@ -263,7 +263,10 @@ class Night:
 
     def _must_stop(self, report: VerifyReport, wanted: Sequence[EntryId], max_replay: int | None) -> str:
         if self._preset.name == "immediate" and not self._sender.tokens_are_honoured():
-            return "the preset immediate needs a server that honours uniqueness tokens, and none was seen to"
+            return (
+                "the preset immediate needs a server that is known to honour uniqueness tokens:"
+                " run `keen-client nightly` or `keen-client doctor --probe` first"
+            )
         return breaker(report, wanted, max_replay)
 
     def _send_run(self, run: int, total: int) -> None:
