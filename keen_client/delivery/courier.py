@@ -165,7 +165,7 @@ class Courier:
     def _drain(self, deadline_ns: int | None) -> str:
         """Have sent what can be; why not more, as far as no pause tells."""
         fruitless = 0
-        stillness = _Stillness(self._clock)
+        stillness, under_way = _Stillness(self._clock), _Stillness(self._clock)
         while deadline_ns is None or self._clock.monotonic_ns() < deadline_ns:
             is_sent_elsewhere = self._has_lane() or not self._sender.acquire()
             if is_sent_elsewhere:
@@ -182,8 +182,15 @@ class Courier:
             stillness.end()
             step = self._sender.step()
             if step.kind is StepKind.IDLE:
-                if not self._wait_for_due(deadline_ns):
+                if self._wait_for_due(deadline_ns):
+                    continue
+                # Another thread of this sender may have the last of it under way.
+                backlog = self._sender.log.outbox.backlog()
+                if not backlog.inflight:
                     return ""
+                if under_way.lasts(backlog):
+                    return "a request is under way, and did not end for a minute"
+                self._nap(0.02, deadline_ns)
             elif step.kind is StepKind.WAITING:
                 if deadline_ns is None and step.turn in (Turn.REFUSED, Turn.LOCKED_OUT):
                     return ""

@@ -16,7 +16,9 @@ from keen_client.delivery.sender import Sender, StepKind
 from keen_client.errors import NotSentError, OutcomeUnknownError
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import Binding
+from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.log import EventLog
+from keen_client.eventlog.outbox import Settlement
 from keen_client.events.encoding import encode_event
 from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import Signal
@@ -393,6 +395,28 @@ def test_flush_without_a_limit_ends_when_the_network_is_down(desk: Desk) -> None
 
     assert (report.acknowledged, report.pending) == (0, 3)
     assert "refused" in report.reason
+
+
+def test_flush_waits_for_what_another_thread_has_under_way(desk: Desk) -> None:
+    """A batch in flight in another lane is not left out of the report."""
+    desk.record(5)
+    sender = desk.sender(ScriptedUploader())
+    outbox = desk.log.outbox
+    claim = outbox.claim(events_max=10, bytes_max=10**6)
+    assert claim is not None
+    naps = 0
+
+    def settle_after_a_while(seconds: float) -> None:
+        nonlocal naps
+        naps += 1
+        desk.clock.advance(seconds)
+        if naps == 5:
+            outbox.settle(claim, [Settlement(DeliveryState.ACKNOWLEDGED)] * 5)
+
+    desk.clock.sleep = settle_after_a_while  # type: ignore[method-assign]
+    report = Courier(sender, desk.clock, HookSet(), background=False).flush()
+
+    assert (report.acknowledged, report.pending) == (5, 0)
 
 
 def test_only_one_sender_at_a_time(desk: Desk) -> None:
