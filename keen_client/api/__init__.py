@@ -17,6 +17,7 @@ from keen_client.api.keen_api import AsyncKeenApi, KeenApi
 from keen_client.api.operation import Operation
 from keen_client.api.project import Project
 from keen_client.api.query import RunAnalysis
+from keen_client.api.steps import Steps
 from keen_client.api.write import RecordEvent, UploadBatch
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "RecordEvent",
     "RunAnalysis",
     "ServerClock",
+    "Steps",
     "UploadBatch",
     "error_of",
     "read_json",

@@ -12,6 +12,7 @@ from keen_client.api.executor import ExecutorBase
 from keen_client.api.operation import Operation
 from keen_client.api.project import Project
 from keen_client.api.rate import QueryRate
+from keen_client.api.steps import Steps, carry_out_awaiting
 from keen_client.errors import ApiError, OutcomeUnknownError
 from keen_client.transport.message import Request, Response
 from keen_client.transport.protocol import AsyncTransport
@@ -44,7 +45,14 @@ class AioExecutor(ExecutorBase):
 
     async def run(self, operation: Operation[ResultT]) -> ResultT:
         """See :meth:`keen_client.api.executor.Executor.run`."""
-        request = operation.request(self.project)
+        return await self.exchange(operation, operation.request(self.project))
+
+    async def run_steps(self, steps: Steps[ResultT]) -> ResultT:
+        """See :meth:`keen_client.api.executor.Executor.run_steps`."""
+        return await carry_out_awaiting(steps, self.run)
+
+    async def exchange(self, operation: Operation[ResultT], request: Request) -> ResultT:
+        """See :meth:`keen_client.api.executor.Executor.exchange`."""
         attempt = 0
         while True:
             attempt += 1

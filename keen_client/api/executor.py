@@ -11,6 +11,7 @@ from keen_client.api.cost import Cost, Meter, ServerClock
 from keen_client.api.operation import Operation
 from keen_client.api.project import Project
 from keen_client.api.rate import SILENCE_SECONDS, QueryRate
+from keen_client.api.steps import Steps, carry_out
 from keen_client.errors import ApiError, ClientClosedError, OutcomeUnknownError, RateLimitedError
 from keen_client.transport.message import Request, Response
 from keen_client.transport.protocol import Transport
@@ -57,14 +58,14 @@ class ExecutorBase:
         raise failure
 
     def _hold_seconds(self, request: Request) -> float:
-        """How long a read has to wait before it may go out; 0: it may now, and counts. A write never waits."""
-        return 0.0 if self._rate is None or request.kind != "read" else self._rate.wait_seconds()
+        """How long a query has to wait before it may go out; 0: it may now, and counts. Nothing else waits."""
+        return 0.0 if self._rate is None or request.kind != "query" else self._rate.wait_seconds()
 
     def _wait_seconds(self, attempt: int, request: Request, error: ApiError) -> float | None:
         """How long to wait before the next attempt; None for none. A write never has one."""
-        if request.kind != "read":
+        if request.kind == "write":
             return None
-        if isinstance(error, RateLimitedError) and self._rate is not None:
+        if request.kind == "query" and isinstance(error, RateLimitedError) and self._rate is not None:
             # Whoever asks meanwhile would prolong the block, in this thread or another.
             self._rate.fall_silent(max(SILENCE_SECONDS, self._retry.honoured_seconds(error)))
         return self._retry.wait_seconds(attempt, error, self._randomness)
@@ -109,7 +110,19 @@ class Executor(ExecutorBase):
             InvalidEnvironmentError: A key is missing. Nothing was sent.
             ClientClosedError: After, or while waiting when, :meth:`close` is called.
         """
-        request = operation.request(self.project)
+        return self.exchange(operation, operation.request(self.project))
+
+    def run_steps(self, steps: Steps[ResultT]) -> ResultT:
+        """Carry out all operations of *steps*, one after the other, and return what it returns.
+
+        Raises:
+            KeenError: As for :meth:`run`, unless *steps* caught it. What the
+                operations before did stays done.
+        """
+        return carry_out(steps, self.run)
+
+    def exchange(self, operation: Operation[ResultT], request: Request) -> ResultT:
+        """:meth:`run`, for who has made the *request* of *operation* already."""
         attempt = 0
         while True:
             attempt += 1

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from keen_client._foundation.clock import Clock
 from keen_client._foundation.randomness import Randomness
 from keen_client.api.aio_executor import AioExecutor
 from keen_client.api.cost import Cost, Meter, ServerClock
 from keen_client.api.executor import Executor
+from keen_client.api.operation import Operation
 from keen_client.api.project import Project
 from keen_client.api.query import RunAnalysis
 from keen_client.api.rate import QueryRate, query_rate
+from keen_client.api.steps import Steps, carry_out, carry_out_awaiting
 from keen_client.api.write import RecordEvent, UploadBatch, batch_of
 from keen_client.queries.analysis import Analysis
 from keen_client.queries.methods import AnalysisMethods
@@ -31,6 +33,8 @@ from keen_client.transport.httpx_transport import (
 from keen_client.transport.message import Response
 from keen_client.transport.protocol import AsyncTransport, Transport
 from keen_client.transport.retry import RetryPolicy
+
+ResultT = TypeVar("ResultT")
 
 
 class _ApiBase:
@@ -123,6 +127,19 @@ class KeenApi(_ApiBase, AnalysisMethods[Any]):
         """See :meth:`keen_client.queries.methods.AnalysisMethods.query`. For errors see :meth:`Executor.run`."""
         return self._reads.run(RunAnalysis(analysis, all_keys))
 
+    def run(self, operation: Operation[ResultT]) -> ResultT:
+        """Carry *operation* out: what may change something over the write path, all else over the read path.
+
+        For errors see :meth:`Executor.run`. Only reads are repeated.
+        """
+        request = operation.request(self.project)
+        path = self._writes if request.kind == "write" else self._reads
+        return path.exchange(operation, request)
+
+    def run_steps(self, steps: Steps[ResultT]) -> ResultT:
+        """Carry out a call of several operations, each over its own path; see :mod:`keen_client.api.steps`."""
+        return carry_out(steps, self.run)
+
     def record_event(self, event_collection: str, event_body: Mapping[str, Any]) -> None:
         """Store one event at once, past the log; when this returns, Keen has accepted it."""
         self._writes.run(RecordEvent(event_collection, event_body))
@@ -205,6 +222,16 @@ class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]]):
     async def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
         """See :meth:`KeenApi.query`."""
         return await self._reads.run(RunAnalysis(analysis, all_keys))
+
+    async def run(self, operation: Operation[ResultT]) -> ResultT:
+        """See :meth:`KeenApi.run`. After a cancellation the outcome of a write is unknown."""
+        request = operation.request(self.project)
+        path = self._writes if request.kind == "write" else self._reads
+        return await path.exchange(operation, request)
+
+    async def run_steps(self, steps: Steps[ResultT]) -> ResultT:
+        """See :meth:`KeenApi.run_steps`."""
+        return await carry_out_awaiting(steps, self.run)
 
     async def record_event(self, event_collection: str, event_body: Mapping[str, Any]) -> None:
         """See :meth:`KeenApi.record_event`."""

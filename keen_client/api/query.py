@@ -30,7 +30,7 @@ class RunAnalysis:
             method="POST",
             base_url=project.base_url,
             path=f"{project.path}/queries/{self.analysis.analysis_type}",
-            kind="read",
+            kind="query",
             body=encode(self.analysis.to_json()),
             key=project.key_for("read"),
         )

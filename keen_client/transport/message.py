@@ -15,7 +15,8 @@ from keen_client.transport.secret import Secret
 
 #: ``write``: it may change what Keen stores, and is never repeated blindly.
 #: ``read``: it changes nothing, and may be repeated.
-Kind = Literal["read", "write"]
+#: ``query``: a read that Keen counts against its rate of queries.
+Kind = Literal["query", "read", "write"]
 
 
 def _masked_body(body: bytes | None) -> str:

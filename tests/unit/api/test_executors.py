@@ -176,7 +176,7 @@ def test_query_is_a_post_with_a_json_body(bench: Make) -> None:
         "/3.0/projects/P/queries/count",
     )
     assert sent.body == b'{"event_collection":"c","timeframe":"today"}'
-    assert sent.kind == "read"
+    assert sent.kind == "query"
 
 
 def test_whole_body_on_request(bench: Make) -> None:

@@ -52,6 +52,8 @@ def test_every_call_is_there() -> None:
     """All analyses, and the writes."""
     assert set(_public(KeenApi)) == ANALYSIS_TYPES | {
         "query",
+        "run",
+        "run_steps",
         "record_event",
         "upload",
         "post_batch",
@@ -61,7 +63,7 @@ def test_every_call_is_there() -> None:
 
 def test_async_twin_awaits() -> None:
     """Its own methods are coroutines; the shared ones hand theirs on."""
-    own = ("query", "record_event", "upload", "post_batch", "close")
+    own = ("query", "run", "run_steps", "record_event", "upload", "post_batch", "close")
     assert all(inspect.iscoroutinefunction(getattr(AsyncKeenApi, name)) for name in own)
 
 

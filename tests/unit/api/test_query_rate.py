@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,3 +163,30 @@ def test_threads_share_one_bucket() -> None:
     for thread in threads:
         thread.join()
     assert sum(seconds == 0 for seconds in got) == 50
+
+
+@attrs.frozen
+class ListNames:
+    """A read that is no query."""
+
+    def request(self, project: Project) -> Request:
+        return Request(method="GET", base_url=project.base_url, path=f"{project.path}/events", kind="read")
+
+    def parse(self, response: Response) -> None:
+        if response.status == 429:
+            raise RateLimitedError("m", status=429)
+
+
+def test_a_read_that_is_no_query_neither_counts_nor_waits_nor_silences() -> None:
+    """Keen counts ad-hoc queries; what lists and looks up is not delayed by them, and does not stop them."""
+    clock = VirtualClock()
+    rate = QueryRate(clock, per_minute=2)
+    wire = Wire(clock)
+    wire.refusals = 1
+    once = Executor(PROJECT, wire, clock=clock, rate=rate, retry=RetryPolicy(attempts_max=1))
+    with pytest.raises(RateLimitedError):
+        once.run(ListNames())
+    assert rate.wait_seconds() == 0.0  # not silenced, and the only token is there
+    for _ in range(3):
+        once.run(ListNames())
+    assert wire.times == [0.0] * 4
