@@ -2,7 +2,7 @@
 
 A command is imported when it is called, so that ``record`` does not pay for
 ``serve``. However a command ends, no traceback is shown: an error is one line
-(with ``--json`` one document), and the exit status says which kind it was.
+(with ``--json`` one document, with ``--ndjson`` one row), and the exit status says which kind it was.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, cast
 import click
 
 from keen_client.cli import exit_codes
-from keen_client.cli.output import be_able_to_print, code_of, emit, show_error
+from keen_client.cli.output import be_able_to_print, code_of, error_form, show_end, show_error
 
 #: Command -> what its module is called; in the order in which one meets them.
 COMMANDS: Final = (
@@ -84,22 +84,21 @@ class KeenGroup(click.Group):
         sys.exit(self._status(arguments, positional, extra))
 
     def _status(self, arguments: list[str], positional: tuple[Any, ...], extra: dict[str, Any]) -> int:
-        as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+        form = error_form(arguments)
         try:
             try:
                 status = super().main(arguments, *positional, **extra)
                 sys.stdout.flush()
                 return int(status or exit_codes.OK)
             except (click.Abort, KeyboardInterrupt):
-                if as_json:
-                    emit({"error": {"code": "interrupted", "message": "interrupted", "hint": None}})
+                show_end("interrupted", exit_codes.INTERRUPTED, form)
                 return exit_codes.INTERRUPTED
             except BrokenPipeError as error:
                 raise ReaderGoneError from error
             except ReaderGoneError:
                 raise
             except Exception as error:  # noqa: BLE001 — whatever it is, the user gets one line
-                show_error(error, as_json=as_json)
+                show_error(error, form)
                 if os.environ.get(DEBUG_VARIABLE):
                     traceback.print_exception(error)
                 sys.stdout.flush()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 import click
 import orjson
@@ -20,6 +20,9 @@ from keen_client.errors import KeenError, NightlyLockedError, UsageError
 from keen_client.report.printable import printable
 
 SCHEMA: Final = 1
+
+#: Errors as lines on stderr, as the one document of ``--json``, or as a row of ``--ndjson``.
+ErrorForm = Literal["lines", "document", "row"]
 
 #: What JSON may hold as it is, though a terminal obeys it or shows a line in another order.
 _UNSAFE_IN_JSON: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -60,15 +63,34 @@ def code_of(error: BaseException) -> int:
     return exit_codes.ERROR
 
 
-def show_error(error: BaseException, *, as_json: bool) -> None:
-    """Say what went wrong in one line and what to do in another, or both in a document on stdout."""
+def error_form(arguments: Sequence[str]) -> ErrorForm:
+    """In which form *arguments* ask for errors, even where they cannot be parsed: that of the data they ask for."""
+    options = arguments[: arguments.index("--") if "--" in arguments else None]
+    if "--json" in options:
+        return "document"
+    return "row" if "--ndjson" in options else "lines"
+
+
+def show_error(error: BaseException, form: ErrorForm) -> None:
+    """Say what went wrong and what to do: in a line each on stderr, or as data on stdout."""
     code, message, hint = describe(error)
-    if as_json:
-        emit({"error": {"code": code, "message": message, "hint": hint}})
+    if form != "lines":
+        _emit_error(code, message, hint, code_of(error), form)
         return
     note(f"error: {message}")
     if hint:
         note(f"hint: {hint}")
+
+
+def show_end(code: str, status: int, form: ErrorForm) -> None:
+    """Say as data that somebody ended the command; a terminal shows that by itself."""
+    if form != "lines":
+        _emit_error(code, code, None, status, form)
+
+
+def _emit_error(code: str, message: str, hint: str | None, status: int, form: ErrorForm) -> None:
+    fields = {"error": {"code": code, "message": message, "hint": hint}, "exit": status}
+    emit({"type": "error", **fields} if form == "row" else fields)
 
 
 def describe(error: BaseException) -> tuple[str, str, str | None]:

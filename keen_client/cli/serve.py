@@ -52,11 +52,46 @@ def serve(
     With --json one line with the address and the keys is printed when the
     server answers; without it, lines to paste into a shell.
 
-    Faults: lose, lose-keep-token, duplicate, null-properties, null-timestamp,
-    reject, cut-after-store, partial-reads, http-500, html-502 (probabilities);
-    delay=P:DURATION, shift=P:DURATION, forget=START/END, rate-limit=N,
-    slow=DURATION, tokens=edge|visible|off. POST /_control/faults and
-    /_control/release (master key) change and release them while it runs.
+    POST /_control/faults, /_control/release and /_control/resurrect (master key)
+    change faults and undo delays and vanishings while it runs.
+
+    \b
+    Faults of what is stored, each P a probability for each event:
+      lose=P               say success and store nothing; a resend lands
+      lose-keep-token=P    the same, and drop the resend too
+      duplicate=P          store a second copy
+      null-properties=P    store it with every property null
+      null-timestamp=P     store it without its timestamp
+      reject=P             refuse it for good
+      delay=P:DURATION     show it only after up to so long
+      vanish=P:DURATION    show it at first, and no longer after so long
+      shift=P:DURATION     move its timestamp
+      forget=START/END     lose what is stored of that time, once
+      tokens=MODE          repeated tokens: edge drops them silently, visible
+                           names them as duplicates, off ignores them
+
+    \b
+    Faults of requests, each P a probability for each request:
+      cut-after-store=P    store its events, drop the line before the answer
+      http-500=P           answer with 500 and store nothing
+      html-502=P           answer with a proxy's page and store nothing
+      slow=DURATION        hold every answer back
+      rate-limit=N         answer 429 for a minute after N queries a minute
+
+    \b
+    Faults of queries, each P a probability for each answer:
+      partial-reads=P      miss each event with this probability
+      stale-reads=DURATION see the state of so long ago
+      lie-count=P          have one count off by one
+      lie-sum=P            have one sum off by up to 1,000
+      missing-interval=P   lack one sub-timeframe
+      reordered-rows=P     have the rows in any order
+      strings=P            have numbers as strings
+      truncated=P          be cut off
+      shuffled-sums=P      add up sums as doubles in any order
+      digits=N             print numbers of aggregates with N digits
+      scan-cap=N           refuse a query over more than N events
+      group-cap=N          refuse a query with more than N groups
     """
     from keen_client.errors import UsageError
     from keen_client.server.faults import parse_faults

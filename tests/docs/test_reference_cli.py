@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import click
+from click.testing import CliRunner
 
 from keen_client.cli import exit_codes, options
 from keen_client.cli.app import COMMANDS, app
@@ -86,6 +87,17 @@ def test_every_fault_is_described(page: Callable[[str], Any]) -> None:
     opened = page(PAGE)
     table = opened.section("serve").split("| fault |")[1]
     assert set(opened.rows(table)) == set(NAMES)
+    assert len(re.findall(r"^\| `[a-z0-9-]+` \|", table, flags=re.MULTILINE)) == len(NAMES)
+
+
+def test_the_help_of_serve_has_a_line_for_every_fault() -> None:
+    """Each that the server knows, once, with its value and what it does; and none besides, at 80 columns."""
+    from keen_client.server.faults import NAMES
+
+    shown = CliRunner().invoke(app, ["serve", "--help"], terminal_width=80).stdout
+    lines = re.findall(r"^ +([a-z0-9-]+)=[A-Z:/]+ +\w.+$", shown, flags=re.MULTILINE)
+    assert sorted(lines) == sorted(NAMES)
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_every_exit_status_and_bit_is_described(page: Callable[[str], Any]) -> None:

@@ -86,6 +86,25 @@ def test_windows_come_as_lines(shell: Shell) -> None:
     assert shell.run("verify", *DAY, "--ndjson", "--json").exit_code == 2
 
 
+def test_an_error_of_lines_is_a_line(shell: Shell) -> None:
+    """A wrong key, a window off its boundary and an unknown option are a row each, with the exit status in it."""
+    shell.record("purchases", 1)
+    off = ("--start", "2026-10-01T00:30:00Z", "--end", "2026-10-02")
+    for arguments, code, status in (
+        (off, "usage", 2),
+        ((*DAY, "--frobnicate"), "usage", 2),
+        (("--start", "2026-10-01T00:00:00", "--end", "2026-10-02"), "usage", 2),
+    ):
+        done = shell.run("verify", *arguments, "--ndjson")
+        row = orjson.loads(done.stdout)
+        assert (row["type"], row["error"]["code"], row["exit"]) == ("error", code, status)
+        assert done.exit_code == status
+    shell.environment["KEEN_READ_KEY"] = "not-the-key"
+    done = shell.run("verify", *DAY, "--ndjson")
+    row = orjson.loads(done.stdout)
+    assert (row["error"]["code"], row["exit"], done.exit_code) == ("authentication", 1, 1)
+
+
 def test_a_loss_is_drilled_into_and_its_run_is_shown(shell: Shell) -> None:
     """The window by its minutes with the missing id; after the replay the run, its states and how to undo it."""
     shell.record("purchases", 10)

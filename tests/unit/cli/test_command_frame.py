@@ -94,7 +94,8 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 def _replace(monkeypatch: pytest.MonkeyPatch, body: Callable[[], object]) -> None:
     @click.command()
     @click.option("--json", "as_json", is_flag=True)
-    def stand_in(as_json: bool) -> object:
+    @click.option("--ndjson", is_flag=True)
+    def stand_in(as_json: bool, ndjson: bool) -> object:
         return body()
 
     monkeypatch.setattr(frame.KeenGroup, "get_command", lambda self, ctx, name: stand_in)
@@ -113,7 +114,7 @@ def test_the_result_of_a_command_is_the_exit_status(monkeypatch: pytest.MonkeyPa
     assert invoke("status").exit_code == 124
 
 
-@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("form", [None, "--json", "--ndjson"])
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -125,15 +126,17 @@ def test_the_result_of_a_command_is_the_exit_status(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_no_end_of_a_command_shows_a_traceback(
-    monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, as_json: bool
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, form: str | None
 ) -> None:
-    """Whatever is raised, there is a status, and with --json exactly one document on stdout."""
+    """Whatever is raised, there is a status; with --json and --ndjson exactly one line on stdout, which has it too."""
     _replace(monkeypatch, _raise(error))
-    result = invoke("status", *(["--json"] if as_json else []))
+    result = invoke("status", *([form] if form else []))
     assert result.exit_code == status
     assert "Traceback" not in result.output
-    if as_json:
-        assert orjson.loads(result.stdout)["schema"] == 1
+    if form:
+        document = orjson.loads(result.stdout)
+        assert (document["schema"], document["exit"]) == (1, status)
+        assert set(document["error"]) == {"code", "message", "hint"}
     else:
         assert result.stdout == ""
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keen_client.cli import exit_codes
-from keen_client.cli.output import code_of, describe, emit, json_line, note, say, show_error
+from keen_client.cli.output import code_of, describe, emit, error_form, json_line, note, say, show_error
 from keen_client.errors import (
+    AuthenticationError,
     ConfigurationError,
     EventLogError,
     InvalidEnvironmentError,
@@ -22,6 +23,7 @@ from keen_client.errors import (
     MissingExtraError,
     NightlyLockedError,
     RateLimitedError,
+    ServerError,
 )
 
 ESCAPES = "\x1b[31mred\x07 \x9b2J \u202egnp.exe\u2028line"
@@ -59,7 +61,7 @@ def test_a_document_begins_with_its_schema(capsys: pytest.CaptureFixture[str]) -
 
 def test_an_error_is_one_line_and_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     """Without JSON stdout stays empty; stderr has what went wrong and what to do."""
-    show_error(KeenError("it \x1bfailed\nbadly", "do that"), as_json=False)
+    show_error(KeenError("it \x1bfailed\nbadly", "do that"), "lines")
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == "error: it \\x1bfailed\\nbadly\nhint: do that\n"
@@ -67,13 +69,56 @@ def test_an_error_is_one_line_and_a_hint(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_an_error_is_a_document_when_json_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     """With JSON the error is data: code, message and hint on stdout, nothing on stderr."""
-    show_error(KeenError("it failed"), as_json=True)
+    show_error(KeenError("it failed"), "document")
     printed = capsys.readouterr()
     assert orjson.loads(printed.out) == {
         "schema": 1,
         "error": {"code": "keen_error", "message": "it failed", "hint": None},
+        "exit": exit_codes.ERROR,
     }
     assert printed.err == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeenError("it failed", "do that"),
+        click.UsageError("no such option"),
+        NightlyLockedError("busy", "wait"),
+        AuthenticationError("the server answered 401", status=401),
+        ServerError("the server answered 503", status=503),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ZeroDivisionError("a bug"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_is_one_row_when_rows_were_asked_for(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --ndjson a reader of lines gets one line with its type, and in it what --json says, the exit status too."""
+    show_error(error, "row")
+    (line,) = capsys.readouterr().out.splitlines()
+    show_error(error, "document")
+    row, document = orjson.loads(line), orjson.loads(capsys.readouterr().out)
+    assert row.pop("type") == "error"
+    assert row == document
+    assert row["exit"] == code_of(error)
+    assert row["error"]["code"] == describe(error)[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "form"),
+    [
+        (["verify"], "lines"),
+        (["verify", "--json"], "document"),
+        (["verify", "--ndjson", "--frobnicate"], "row"),
+        (["verify", "--json", "--ndjson"], "document"),
+        (["record", "things", "--", "--ndjson"], "lines"),
+    ],
+)
+def test_errors_have_the_form_of_the_data_that_was_asked_for(arguments: list[str], form: str) -> None:
+    """Also where the arguments cannot be parsed; what stands behind -- is no option."""
+    assert error_form(arguments) == form
 
 
 @pytest.mark.parametrize(
