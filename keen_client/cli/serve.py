@@ -92,7 +92,7 @@ def serve(
       digits=N             print numbers of aggregates with N digits
       scan-cap=N           refuse a query over more than N events
       group-cap=N          refuse a query with more than N groups
-    """
+    """  # noqa: D301 — click keeps the lines of a paragraph that begins with this very character
     from keen_client.errors import UsageError
     from keen_client.server.faults import parse_faults
     from keen_client.server.running import serve_forever
