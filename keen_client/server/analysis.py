@@ -10,52 +10,69 @@ from typing import Any, Final
 import duckdb
 import orjson
 
+from keen_client._foundation.clock import NS_PER_SECOND
 from keen_client.server.engine import Column, Engine, Source
-from keen_client.server.filters import conditions
-from keen_client.server.query import MAX_EXTRACTED, Analysis, Query
+from keen_client.server.extraction import check_scan, extract
+from keen_client.server.query import Analysis, Query
 from keen_client.server.reading import HONEST, Reading
 from keen_client.server.refusal import INVALID_PARAMETER, bad_request, not_found
-from keen_client.server.response import number, picked, shape
+from keen_client.server.response import number, shape
+from keen_client.server.selection import selection
 from keen_client.server.timeframe import Division, divide
 
-MAX_SCANNED: Final = 1_000_000
 MAX_CELLS: Final = 1_000_000
-_EMAIL_REPLY: Final = "Processing. Check the specified email for the extraction results."
 _MILLION: Final = 1_000_000
 
 
-def answer(engine: Engine, query: Query, *, now_ms: int, reading: Reading = HONEST) -> bytes:
-    """The JSON body that answers *query* as *reading* has it. Raises a refusal (404 for an unknown collection)."""
+def answer(
+    engine: Engine,
+    query: Query,
+    *,
+    now_ms: int,
+    reading: Reading = HONEST,
+    monotonic_ns: Callable[[], int] = lambda: 0,
+) -> bytes:
+    """The JSON body that answers *query* as *reading* has it. Raises a refusal (404 for an unknown collection).
+
+    ``monotonic_ns`` tells how long it took, for the metadata of those who ask for them.
+    """
     if not engine.has(query.collection):
         raise not_found()
+    began_ns = monotonic_ns()
     if reading.scan_cap is not None:
-        _check_scan(engine, query, reading.scan_cap, reading.struck)
+        check_scan(engine, query, reading.scan_cap, reading.struck)
     source = engine.source(query.collection, query.paths(), now_ms, reading.stale_ms)
     where = _where(query, source, reading)
     try:
         if query.kind == "extraction":
-            return reading.printed(_extraction(engine, query, source, where))
-        result = reading.told(query, _aggregation(engine, query, source, where, reading))
+            result = b"[" + b",".join(extract(engine, query, source, where)) + b"]"
+        else:
+            told = reading.told(query, _aggregation(engine, query, source, where, reading))
+            result = orjson.dumps(told)
     except (duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
         # A regular expression that does not compile is the one user text that DuckDB itself judges.
         raise bad_request(INVALID_PARAMETER, f"The query cannot be run: {str(error)[:200]}") from None
-    body: dict[str, Any] = {"result": result}
-    if query.with_metadata:
-        body["execution_metadata"] = _metadata(engine, query)
-    return reading.printed(orjson.dumps(body))
+    if not query.with_metadata:
+        return reading.printed(b'{"result":' + result + b"}")
+    scanned = engine.count_between(query.collection, query.timeframe.start_ms, query.timeframe.end_ms)
+    metadata = orjson.dumps(
+        execution_metadata(scanned, len({*query.paths(), "keen.timestamp"}), monotonic_ns() - began_ns)
+    )
+    return reading.printed(b'{"result":' + result + b',"execution_metadata":' + metadata + b"}")
 
 
-def timeframe_conditions(query: Query, source: Source) -> list[str]:
-    """The conditions of the timeframe and of the filters."""
-    bind = source.parameters.bind
-    frame = query.timeframe
-    found = [f"ts >= {bind(frame.start_ms, 'BIGINT')}", f"ts < {bind(frame.end_ms, 'BIGINT')}"]
-    found.extend(conditions(query.filters, source.columns, source.parameters))
-    return found
+def execution_metadata(scanned: int, properties: int, took_ns: int) -> dict[str, Any]:
+    """What ``include_metadata`` adds to a reply: events read, properties of each, seconds."""
+    return {
+        "events_scanned": scanned,
+        "properties_per_event": properties,
+        "total_properties_scanned": scanned * properties,
+        "total_processing_time": round(took_ns / NS_PER_SECOND, 6),
+    }
 
 
 def _where(query: Query, source: Source, reading: Reading) -> str:
-    found = timeframe_conditions(query, source)
+    found = selection(query.timeframe, query.filters, source)
     if reading.partial is not None:
         share, salt = reading.partial
         bind = source.parameters.bind
@@ -72,9 +89,8 @@ def _aggregation(engine: Engine, query: Query, source: Source, where: str, readi
     if division is not None:
         bucket, from_sql = _bucket(division, source, where)
         keys.append(bucket)
-    for path in query.group_by:
-        column = source.columns[path]
-        keys.extend((f"nullif({column.text}, 'null')", column.number))
+    for group in query.group_by:
+        keys.extend(group.keys(source.columns[group.property_name], source.parameters))
     order = _adding_order(source, reading)
     values = [_aggregate(analysis, source, order) for analysis in query.analyses.values()]
     positions = ", ".join(str(index + 1) for index in range(len(keys)))
@@ -163,43 +179,3 @@ def _aggregate(analysis: Analysis, source: Source, order: str) -> str:
 def _distinct(column: Column) -> str:
     """One text per distinct value; NULL for null and missing. Texts of numbers and others never meet."""
     return f"coalesce(nullif({column.text}, 'null'), {column.number}::VARCHAR)"
-
-
-def _extraction(engine: Engine, query: Query, source: Source, where: str) -> bytes:
-    if query.emailed:
-        return orjson.dumps({"result": _EMAIL_REPLY})
-    parameters = source.parameters.values
-    limit = query.latest
-    if limit is None:
-        _check_scan(engine, query, MAX_SCANNED)
-    if limit is None or limit > MAX_EXTRACTED:
-        found = int(engine.fetch(f"SELECT count(*) FROM {source.sql} WHERE {where}", parameters)[0][0])
-        if min(found, limit or found) > MAX_EXTRACTED:
-            text = f"An extraction returns at most {MAX_EXTRACTED} events; this one has {found}."
-            raise bad_request(INVALID_PARAMETER, text)
-        limit = MAX_EXTRACTED
-    sql = f"SELECT body FROM {source.sql} WHERE {where} ORDER BY ts DESC, seq DESC LIMIT {limit}"
-    bodies = [body for (body,) in engine.fetch(sql, parameters)]
-    if query.property_names:
-        return orjson.dumps({"result": [picked(orjson.loads(body), query.property_names) for body in bodies]})
-    return b'{"result":[' + ",".join(bodies).encode() + b"]}"
-
-
-def _check_scan(engine: Engine, query: Query, cap: int, struck: Callable[[str], None] | None = None) -> None:
-    scanned = engine.count_between(query.collection, query.timeframe.start_ms, query.timeframe.end_ms)
-    if scanned > cap:
-        if struck is not None:
-            struck("scan-cap")
-        text = f"A query of this kind scans at most {cap} events; the timeframe holds {scanned}."
-        raise bad_request(INVALID_PARAMETER, text)
-
-
-def _metadata(engine: Engine, query: Query) -> dict[str, Any]:
-    scanned = engine.count_between(query.collection, query.timeframe.start_ms, query.timeframe.end_ms)
-    properties = len({*query.paths(), "keen.timestamp"})
-    return {
-        "events_scanned": scanned,
-        "properties_per_event": properties,
-        "total_properties_scanned": scanned * properties,
-        "total_processing_time": 0.0,
-    }

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Collection, Mapping
 
 import attrs
 
+from keen_client.server.permission import Permission
 from keen_client.server.refusal import ADMIN_ONLY, INVALID_KEY, Refusal
-
-
-class KeyClass(Enum):
-    """What a key is for. The master key is good for everything."""
-
-    WRITE = "write"
-    READ = "read"
-    MASTER = "master"
 
 
 @attrs.frozen
@@ -52,8 +44,8 @@ class Project:
             name=base.name,
         )
 
-    def require(self, presented: str | None, needed: KeyClass) -> None:
-        """Let the call through, or raise a 401 :class:`Refusal`.
+    def require(self, presented: str | None, needs: Collection[Permission]) -> None:
+        """Let a call through whose route *needs* any of these permissions, or raise a 401 :class:`Refusal`.
 
         All three comparisons are made, each in constant time, whatever the
         first ones said.
@@ -62,11 +54,12 @@ class Project:
         is_write = hmac.compare_digest(given, self.write_key.encode())
         is_read = hmac.compare_digest(given, self.read_key.encode())
         is_master = hmac.compare_digest(given, self.master_key.encode())
-        if is_master or (needed is KeyClass.WRITE and is_write) or (needed is KeyClass.READ and is_read):
+        if is_master or (is_write and Permission.WRITES in needs):
             return
         if not (is_write or is_read):
             raise Refusal(401, INVALID_KEY, "API key invalid.")
-        if needed is KeyClass.MASTER:
+        if not needs:
             raise Refusal(401, ADMIN_ONLY, "This call needs the master key.")
-        verb = "writing" if needed is KeyClass.WRITE else "reading"
-        raise Refusal(401, INVALID_KEY, f"API key not valid for {verb}.")
+        if is_write or Permission.WRITES in needs:
+            verb = "writing" if Permission.WRITES in needs else "reading"
+            raise Refusal(401, INVALID_KEY, f"API key not valid for {verb}.")

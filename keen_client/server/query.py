@@ -6,13 +6,14 @@ are JSON text, and plain ones may come bare or quoted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 import orjson
 
 from keen_client.server.filters import Filter, parse_filters
+from keen_client.server.grouping import Group, parse_groups
 from keen_client.server.refusal import INVALID_PARAMETER, MISSING_PARAMETER, bad_request, not_found
 from keen_client.server.timeframe import Interval, Timeframe, parse_interval, parse_timeframe, parse_zone
 
@@ -30,14 +31,15 @@ AGGREGATIONS: Final = frozenset(
         "select_unique",
     }
 )
-TYPES: Final = AGGREGATIONS | {"extraction", "multi_analysis"}
+TYPES: Final = AGGREGATIONS | {"extraction", "funnel", "multi_analysis"}
+CONTENT_TYPES: Final = ("application/json", "text/csv")
 MAX_EXTRACTED: Final = 100_000
 MAX_ANALYSES: Final = 100
 
 # In a query string these are JSON where they parse as JSON, else plain text.
 _STRUCTURED: Final = frozenset(
     {"filters", "timeframe", "group_by", "analyses", "property_names", "order_by", "timezone", "interval"}
-    | {"target_property"}
+    | {"steps", "target_property"}
 )
 
 
@@ -68,12 +70,14 @@ class Query:
     filters: tuple[Filter, ...] = ()
     analyses: Mapping[str, Analysis] = attrs.field(factory=dict)
     interval: Interval | None = None
-    group_by: tuple[str, ...] = ()
+    group_by: tuple[Group, ...] = ()
     order_by: tuple[Order, ...] = ()
     limit: int | None = None
     latest: int | None = None
     property_names: tuple[str, ...] = ()
     emailed: bool = False
+    content_type: str = CONTENT_TYPES[0]
+    gzipped: bool = False
     with_metadata: bool = False
 
     @property
@@ -84,7 +88,7 @@ class Query:
     def paths(self) -> list[str]:
         """Every property path that the query touches."""
         paths = [path for item in self.filters for path in item.paths()]
-        paths.extend(self.group_by)
+        paths.extend(group.property_name for group in self.group_by)
         paths.extend(analysis.target for analysis in self.analyses.values() if analysis.target)
         return list(dict.fromkeys(paths))
 
@@ -107,26 +111,27 @@ def decode_parameters(pairs: Mapping[str, str]) -> dict[str, Any]:
 
 def parse_query(kind: str, given: Mapping[str, Any], now_ms: int) -> Query:
     """A checked query of type *kind* from its parameters. Raises a refusal; unknown parameters are ignored."""
-    if kind not in TYPES:
+    if kind not in TYPES or kind == "funnel":
         raise not_found()
-    collection = _text(given, "event_collection")
-    group_by = _names(given.get("group_by"), "group_by")
     query = Query(
         kind=kind,
-        collection=collection,
+        collection=required_text(given, "event_collection"),
         timeframe=parse_timeframe(given.get("timeframe"), parse_zone(given.get("timezone")), now_ms),
         filters=parse_filters(given.get("filters")),
-        with_metadata=str(given.get("include_metadata", "")).lower() == "true",
+        with_metadata=is_true(given.get("include_metadata")),
     )
     if kind == "extraction":
         return attrs.evolve(
             query,
             latest=_whole(given, "latest"),
-            property_names=_names(given.get("property_names"), "property_names"),
+            property_names=parse_names(given.get("property_names"), "property_names"),
             emailed=bool(given.get("email") or given.get("email_address")),
+            content_type=_one_of(given, "content_type", CONTENT_TYPES),
+            gzipped=_one_of(given, "content_encoding", ("identity", "gzip")) == "gzip",
         )
+    group_by = parse_groups(given.get("group_by"))
     analyses = _analyses(given) if kind == "multi_analysis" else {"result": _analysis(kind, given)}
-    order_by = _order_by(given.get("order_by"), {*analyses, *group_by})
+    order_by = _order_by(given.get("order_by"), {*analyses, *(g.property_name for g in group_by)})
     limit = _whole(given, "limit")
     if order_by and not group_by:
         raise bad_request(INVALID_PARAMETER, "order_by needs group_by.")
@@ -159,7 +164,7 @@ def _analysis(kind: object, given: Mapping[str, Any]) -> Analysis:
         raise bad_request(INVALID_PARAMETER, f"Not an analysis type here. You specified: '{str(kind)[:64]}'.")
     if kind == "count":
         return Analysis(kind)
-    target = _text(given, "target_property")
+    target = required_text(given, "target_property")
     if kind != "percentile":
         return Analysis(kind, target)
     try:
@@ -171,14 +176,21 @@ def _analysis(kind: object, given: Mapping[str, Any]) -> Analysis:
     return Analysis(kind, target, percentile)
 
 
-def _text(given: Mapping[str, Any], name: str) -> str:
+def required_text(given: Mapping[str, Any], name: str) -> str:
+    """The text that *given* must hold under *name*, or a 400 refusal."""
     value = given.get(name)
     if not isinstance(value, str) or not value:
         raise bad_request(MISSING_PARAMETER, f"{name} is required.")
     return value
 
 
-def _names(value: object, parameter: str) -> tuple[str, ...]:
+def is_true(value: object) -> bool:
+    """Whether a flag is set: JSON's true, or its text in a query string."""
+    return str(value).lower() == "true"
+
+
+def parse_names(value: object, parameter: str) -> tuple[str, ...]:
+    """A property name or a list of them, each once; none where *value* is absent. Raises a 400 refusal."""
     if value is None or value == "":
         return ()
     names = value if isinstance(value, list) else [value]
@@ -187,6 +199,13 @@ def _names(value: object, parameter: str) -> tuple[str, ...]:
             INVALID_PARAMETER, f"{parameter} must be a property name or a list of property names."
         )
     return tuple(dict.fromkeys(names))
+
+
+def _one_of(given: Mapping[str, Any], name: str, known: Sequence[str]) -> str:
+    value = given.get(name) or known[0]
+    if value not in known:
+        raise bad_request(INVALID_PARAMETER, f"{name} must be one of {', '.join(known)}.")
+    return str(value)
 
 
 def _whole(given: Mapping[str, Any], name: str) -> int | None:

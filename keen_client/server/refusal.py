@@ -6,6 +6,7 @@ both being there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 NOT_FOUND: Final = "ResourceNotFoundError"
@@ -26,6 +27,7 @@ MISSING_PARAMETER: Final = "MissingParameterError"
 DUPLICATE_EVENT: Final = "DuplicateEventError"
 TOO_LARGE: Final = "RequestTooLargeError"
 RATE_LIMITED: Final = "RateLimitedError"
+METHOD_NOT_ALLOWED: Final = "MethodNotAllowedError"
 INTERNAL: Final = "InternalServerError"
 
 
@@ -33,14 +35,17 @@ class Refusal(Exception):  # noqa: N818 - it is a reply, not a failure of the se
     """The request, or one event of it, is answered with an error; nothing of it was stored.
 
     ``status`` is the HTTP status of the whole reply; a refused event of a bulk
-    write uses only ``error_code`` and ``message``.
+    write uses only ``error_code`` and ``message``. ``headers`` are added to the reply.
     """
 
-    def __init__(self, status: int, error_code: str, message: str) -> None:
+    def __init__(
+        self, status: int, error_code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.error_code = error_code
         self.message = message
+        self.headers = dict(headers or {})
 
 
 def bad_request(error_code: str, message: str) -> Refusal:
@@ -51,3 +56,12 @@ def bad_request(error_code: str, message: str) -> Refusal:
 def not_found(message: str = "Resource not found") -> Refusal:
     """A 404 for an unknown project, collection or route."""
     return Refusal(404, NOT_FOUND, message)
+
+
+def method_not_allowed(allowed: Iterable[str]) -> Refusal:
+    """A 405 for a path that answers only the methods *allowed*."""
+    names = set(allowed)
+    if "GET" in names:
+        names.add("HEAD")
+    text = ", ".join(sorted(names))
+    return Refusal(405, METHOD_NOT_ALLOWED, f"The method is not allowed here; {text} are.", {"allow": text})

@@ -67,12 +67,20 @@ def _value(query: Query, cells: Cells, groups: Sequence[tuple[Any, ...]]) -> Any
         return dict(zip(query.analyses, values, strict=True)) if query.is_multi else values[0]
     rows: list[dict[str, Any]] = []
     for group in groups:
-        row = {name: property_value(*pair) for name, pair in zip(query.group_by, group, strict=True)}
+        row = {
+            key.property_name: property_value(*pair) for key, pair in zip(query.group_by, group, strict=True)
+        }
         row.update(zip(query.analyses, cells.get(group, blank), strict=True))
         rows.append(row)
     for order in reversed(query.order_by):
         rows.sort(key=_sort_key(order), reverse=order.descending)
-    return rows[: query.limit]
+    rows = rows[: query.limit]
+    for key in query.group_by:
+        if key.is_bucketed:
+            # Labelled last: buckets are ordered by their numbers, not by their labels.
+            for row in rows:
+                row[key.property_name] = key.label(row[key.property_name])
+    return rows
 
 
 def _sort_key(order: Order) -> Any:

@@ -21,10 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from keen_client._foundation.clock import Clock, SystemClock
-from keen_client.server.app import CUT_EXTENSION, create_app
+from keen_client.server.app import create_app
 from keen_client.server.faults import Faults, parse_faults
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
+from keen_client.server.reply import CUT_EXTENSION
 from keen_client.server.store import Store
 
 STOP_SECONDS: Final = 5.0

@@ -11,7 +11,7 @@ import random
 import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -25,11 +25,13 @@ from keen_client import KeenClient
 from keen_client._foundation.clock import MS_PER_HOUR, MS_PER_SECOND, ms_to_iso
 from keen_client._foundation.randomness import SeededRandomness
 from keen_client.client.wiring import Seams
+from keen_client.events.identity import BLOCK_ENTRIES, EntryId
 from keen_client.server import FaultEngine, Project, Store, create_app
-from keen_client.server import app as server_app
-from keen_client.server.app import ConnectionCut
+from keen_client.server import services as server_services
 from keen_client.server.control import Control
+from keen_client.server.reply import ConnectionCut
 from keen_client.testing.clocks import VirtualClock
+from tests.simulation.reached import step_of
 
 PROJECT: Final = Project("5f0000000000000000000001", "W" * 32, "R" * 32, "M" * 32)
 #: Not a loopback address: the client is to be as patient as with a far server.
@@ -37,6 +39,8 @@ BASE_URL: Final = "https://keen.simulated"
 COLLECTIONS: Final = ("purchases", "visits")
 #: What a request and its answer take.
 ROUND_TRIP_SECONDS: Final = 0.04
+#: The property that only events of others have.
+OTHERS: Final = "of_others"
 
 
 class ShiftedClock:
@@ -85,6 +89,8 @@ class InProcess(httpx.BaseTransport):
         self._clock = clock
         #: Every event of every write, by id, in the order of sending.
         self.sent: dict[str, list[Sent]] = defaultdict(list)
+        #: The rungs of the ladder on which a query stood.
+        self.asked: set[str] = set()
         self.requests = 0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -105,12 +111,19 @@ class InProcess(httpx.BaseTransport):
         return response
 
     def _note(self, request: httpx.Request, body: bytes) -> None:
-        if request.method != "POST" or not request.url.path.endswith("/events"):
+        *_, kind, name = request.url.path.split("/")
+        if request.method != "POST" or (kind != "queries" and name != "events"):
             return
-        at_ms = self._clock.wall_ms()
-        for collection, events in orjson.loads(body).items():
+        document, at_ms = orjson.loads(body), self._clock.wall_ms()
+        if kind == "queries":
+            step = step_of(name, document) if document["event_collection"] in COLLECTIONS else None
+            self.asked |= {step} if step else set()
+            return
+        for collection, events in document.items():
             if collection in COLLECTIONS:
                 for event in events:
+                    if OTHERS in event:
+                        continue
                     stamp = event["kc"]
                     sent = Sent(stamp["a"], at_ms, event["keen"]["uniqueness_token"])
                     self.sent[stamp["id"]].append(sent)
@@ -165,7 +178,7 @@ def waiting_in(clock: VirtualClock) -> Iterator[None]:
         return work(*args)
 
     stand_in = SimpleNamespace(sleep=sleep, to_thread=SimpleNamespace(run_sync=run_sync))
-    with patch.object(server_app, "anyio", stand_in):
+    with patch.object(server_services, "anyio", stand_in):
         yield
 
 
@@ -198,6 +211,8 @@ class World:
             seams=Seams(self.clock, SeededRandomness(self.chance.getrandbits(32))),
         )
         self.recorded: dict[str, Recorded] = {}
+        #: Ids under which somebody else sent other events.
+        self.impostors: set[str] = set()
         #: From when to when an event was not to be seen before it came back.
         self.away: dict[str, tuple[int, int]] = {}
 
@@ -229,6 +244,52 @@ class World:
                 assert receipt.id is not None
                 timestamp_ms = round(receipt.timestamp.timestamp() * MS_PER_SECOND)
                 self.recorded[receipt.id] = Recorded(receipt.id, collection, timestamp_ms)
+
+    def record_by_others(self, count: int, hour_ms: int, collections: Sequence[str]) -> None:
+        """Have others write *count* events a collection: every second one without stamps, the rest with a log's own."""
+        for collection in collections if count else ():
+            events = [self._event_of_others(hour_ms) for _ in range(count)]
+            for number, event in enumerate(events):
+                if number % 2:
+                    event["kc"] = self._stamp(EntryId("0123456789", self.chance.getrandbits(30)))
+            self._post({collection: events})
+
+    def impersonate(self, count: int, hour_ms: int) -> None:
+        """Have a running clone of the log send other events under the ids that were given last.
+
+        Of its events every second one comes first, and its token swallows the
+        event of ours; the others have a token of their own, and there are two.
+        """
+        newest = list(self.recorded.values())[-count:]
+        for number, recorded in enumerate(newest):
+            event = self._event_of_others(hour_ms)
+            event["kc"] = self._stamp(EntryId.parse(recorded.id))
+            event["keen"]["uniqueness_token"] = recorded.id + ("" if number % 2 else "-clone")
+            self._post({recorded.collection: [event]})
+            self.impostors.add(recorded.id)
+
+    def _event_of_others(self, hour_ms: int) -> dict[str, Any]:
+        timestamp = ms_to_iso(hour_ms + self.chance.randrange(MS_PER_HOUR))
+        return {OTHERS: True, "amount": self.chance.randrange(10_000), "keen": {"timestamp": timestamp}}
+
+    def _stamp(self, entry_id: EntryId) -> dict[str, Any]:
+        block, place = divmod(entry_id.seq, BLOCK_ENTRIES)
+        return {
+            "v": 1,
+            "id": str(entry_id),
+            "o": entry_id.origin,
+            "b": block,
+            "p": 4**place,
+            "h": self.chance.getrandbits(32),
+            "g": self.chance.getrandbits(32),
+            "a": 0,
+        }
+
+    def _post(self, events: Mapping[str, Any]) -> None:
+        """Write without the client, as another one would, which does not care for the answer."""
+        url = f"{BASE_URL}/3.0/projects/{PROJECT.id}/events"
+        with suppress(httpx.TransportError):
+            self._http.post(url, json=dict(events), headers={"Authorization": PROJECT.write_key})
 
     def resurrect(self) -> None:
         """Bring back what has vanished, and remember how long it was away."""

@@ -13,7 +13,7 @@ import pytest
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
 from keen_client.server import FaultEngine, Project, Store, create_app, parse_faults
-from keen_client.server.app import ConnectionCut
+from keen_client.server.reply import ConnectionCut
 
 PROJECT: Final = Project("5f0000000000000000000001", "W", "R", "M")
 NOON_MS: Final = 1_790_856_000_000  # 2026-10-01T12:00:00Z

@@ -1,0 +1,42 @@
+"""Ad-hoc queries, by GET and by POST."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from keen_client.server.analysis import answer
+from keen_client.server.call import Call
+from keen_client.server.permission import Permission
+from keen_client.server.query import parse_query
+from keen_client.server.refusal import RATE_LIMITED, Refusal
+from keen_client.server.reply import padded, raw_json_reply
+from keen_client.server.routing import PROJECT, Route
+from keen_client.server.services import Services
+
+_NEEDS: Final = frozenset({Permission.QUERIES})
+
+
+class QueriesArea:
+    """``/queries/<type>``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        path = f"{PROJECT}/queries/{{type}}"
+        self.routes = (Route("GET", path, _NEEDS, self._query), Route("POST", path, _NEEDS, self._query))
+
+    async def _query(self, call: Call) -> Response:
+        services = self._services
+        if services.faults.over_rate_limit(services.clock.monotonic_ns()):
+            raise Refusal(429, RATE_LIMITED, "Too many requests; queries are refused for the next minute.")
+        given = await call.given()
+        now_ms = services.clock.wall_ms()
+        query = parse_query(call.names["type"], given, now_ms)
+        reading = services.faults.reading(query)
+
+        def read() -> bytes:
+            with services.store.reading() as engine:
+                return answer(engine, query, now_ms=now_ms, reading=reading)
+
+        return padded(call, raw_json_reply(await services.in_thread(read)))
