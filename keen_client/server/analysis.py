@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 import orjson
 
-from keen_client._foundation.clock import NS_PER_SECOND
 from keen_client.server.engine import Column, Engine, Source
-from keen_client.server.extraction import check_scan, extract
+from keen_client.server.extraction import EMAIL_REPLY, check_scan, extract, extract_to_file
 from keen_client.server.query import Analysis, Query
 from keen_client.server.reading import HONEST, Reading
 from keen_client.server.refusal import INVALID_PARAMETER, bad_request, not_found
@@ -22,6 +22,7 @@ from keen_client.server.timeframe import Division, divide
 
 MAX_CELLS: Final = 1_000_000
 _MILLION: Final = 1_000_000
+_NS_PER_SECOND: Final = 1_000_000_000
 
 
 def answer(
@@ -31,10 +32,12 @@ def answer(
     now_ms: int,
     reading: Reading = HONEST,
     monotonic_ns: Callable[[], int] = lambda: 0,
+    extractions: Path | None = None,
 ) -> bytes:
     """The JSON body that answers *query* as *reading* has it. Raises a refusal (404 for an unknown collection).
 
-    ``monotonic_ns`` tells how long it took, for the metadata of those who ask for them.
+    ``monotonic_ns`` tells how long it took, for the metadata of those who ask for them. Into the folder
+    ``extractions`` goes the file of an extraction that asks for one; None drops it.
     """
     if not engine.has(query.collection):
         raise not_found()
@@ -45,7 +48,7 @@ def answer(
     where = _where(query, source, reading)
     try:
         if query.kind == "extraction":
-            result = b"[" + b",".join(extract(engine, query, source, where)) + b"]"
+            result = _extraction(engine, query, source, where, extractions, now_ms)
         else:
             told = reading.told(query, _aggregation(engine, query, source, where, reading))
             result = orjson.dumps(told)
@@ -67,8 +70,18 @@ def execution_metadata(scanned: int, properties: int, took_ns: int) -> dict[str,
         "events_scanned": scanned,
         "properties_per_event": properties,
         "total_properties_scanned": scanned * properties,
-        "total_processing_time": round(took_ns / NS_PER_SECOND, 6),
+        "total_processing_time": round(took_ns / _NS_PER_SECOND, 6),
     }
+
+
+def _extraction(
+    engine: Engine, query: Query, source: Source, where: str, directory: Path | None, now_ms: int
+) -> bytes:
+    if not query.emailed:
+        return b"[" + b",".join(extract(engine, query, source, where)) + b"]"
+    if directory is not None:
+        extract_to_file(engine, query, source, where, directory, now_ms)
+    return orjson.dumps(EMAIL_REPLY)
 
 
 def _where(query: Query, source: Source, reading: Reading) -> str:
@@ -158,9 +171,9 @@ def _aggregate(analysis: Analysis, source: Source, order: str) -> str:
     column = source.columns[analysis.target]
     value = column.number
     if analysis.kind == "count_unique":
-        return f"count(DISTINCT {_distinct(column)})"
+        return f"count(DISTINCT {distinct_text(column)})"
     if analysis.kind == "select_unique":
-        return f"list(DISTINCT {_distinct(column)}) FILTER ({_distinct(column)} IS NOT NULL)"
+        return f"list(DISTINCT {distinct_text(column)}) FILTER ({distinct_text(column)} IS NOT NULL)"
     if analysis.kind in ("median", "percentile"):
         bound = source.parameters.values
         name = f"q{len(bound)}"
@@ -176,6 +189,6 @@ def _aggregate(analysis: Analysis, source: Source, order: str) -> str:
     return f"{functions[analysis.kind]}({value}{order if analysis.kind == 'sum' else ''})"
 
 
-def _distinct(column: Column) -> str:
+def distinct_text(column: Column) -> str:
     """One text per distinct value; NULL for null and missing. Texts of numbers and others never meet."""
     return f"coalesce(nullif({column.text}, 'null'), {column.number}::VARCHAR)"

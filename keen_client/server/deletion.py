@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keen_client.server.filters import conditions, parse_filters
+from keen_client.server.filters import parse_filters
 from keen_client.server.refusal import not_found
+from keen_client.server.selection import selection
 from keen_client.server.store import Store
 from keen_client.server.timeframe import parse_timeframe, parse_zone
 
@@ -28,9 +29,4 @@ def delete_events(store: Store, collection: str, given: Mapping[str, Any], now_m
             engine.drop(collection)
             return
         source = engine.source(collection, [path for item in filters for path in item.paths()], now_ms)
-        found = conditions(filters, source.columns, source.parameters)
-        if timeframe is not None:
-            bind = source.parameters.bind
-            found.append(f"ts >= {bind(timeframe.start_ms, 'BIGINT')}")
-            found.append(f"ts < {bind(timeframe.end_ms, 'BIGINT')}")
-        engine.delete(source, collection, " AND ".join(found))
+        engine.delete(source, collection, " AND ".join(selection(timeframe, filters, source)))

@@ -13,7 +13,7 @@ parameters; SQL text is built from numbers and constants only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -134,6 +134,12 @@ class Engine:
         """All rows of one statement."""
         return self._connection.execute(sql, parameters).fetchall()
 
+    def rows(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+        """The rows of one statement, some at a time; to be read before the next statement is run."""
+        result = self._connection.execute(sql, parameters)
+        while some := result.fetchmany(_FOLD_ROWS):
+            yield from some
+
     def tokens_since(self, at_ms: int) -> list[tuple[str, str, int]]:
         """(collection, token, received at) of the tokens kept on disk, oldest first."""
         return [
@@ -178,16 +184,24 @@ class Engine:
             self.latest_visible_ms = max(self.latest_visible_ms, *(row.visible_ms for row in rows), 0)
             self.some_vanish |= any(row.vanish_ms for row in rows)
 
-    def source(self, collection: str, paths: Iterable[str], now_ms: int, stale_ms: int = 0) -> Source:
+    def source(
+        self,
+        collection: str,
+        paths: Iterable[str],
+        now_ms: int,
+        stale_ms: int = 0,
+        parameters: Parameters | None = None,
+    ) -> Source:
         """What a query over *collection* reads, with a column for each of *paths*.
 
         It is what could be seen *stale_ms* ago; what was deleted since stays deleted.
+        ``parameters`` are those of the statement, where it has others already.
         """
         table = self._tables[collection]
         wanted = list(dict.fromkeys(paths))
         if table.rows >= SHRED_FROM_ROWS:
             self._shred(table, [path for path in wanted if path not in table.slots])
-        parameters = Parameters()
+        parameters = Parameters() if parameters is None else parameters
         columns: dict[str, Column] = {}
         extra_inner: list[str] = []
         extra_outer: list[str] = []

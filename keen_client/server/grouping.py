@@ -81,7 +81,7 @@ def _parse_one(item: object) -> Group:
         raise bad_request(INVALID_PARAMETER, "A group has either buckets or ranges.")
     if buckets is not None:
         size = buckets.get("size") if isinstance(buckets, Mapping) else None
-        if not _is_number(size) or not 0 < size < math.inf:
+        if size is None or not _is_number(size) or not 0 < size < math.inf:
             raise bad_request(INVALID_PARAMETER, 'buckets must be {"size": <a number above 0>}.')
         return Group(name, size=float(size))
     return Group(name) if ranges is None else Group(name, ranges=_parse_ranges(ranges))
@@ -96,7 +96,9 @@ def _parse_ranges(ranges: object) -> tuple[tuple[float, float], ...]:
         start, end = given.get("from"), given.get("to")
         numbers = [bound for bound in (start, end) if bound is not None]
         if not numbers or not all(map(_is_number, numbers)):
-            raise bad_request(INVALID_PARAMETER, 'A range is {"from": <number>, "to": <number>}, one may be absent.')
+            raise bad_request(
+                INVALID_PARAMETER, 'A range is {"from": <number>, "to": <number>}, one may be absent.'
+            )
         low = -math.inf if start is None else float(start)
         high = math.inf if end is None else float(end)
         if low >= high:

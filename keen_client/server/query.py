@@ -33,7 +33,6 @@ AGGREGATIONS: Final = frozenset(
 )
 TYPES: Final = AGGREGATIONS | {"extraction", "funnel", "multi_analysis"}
 CONTENT_TYPES: Final = ("application/json", "text/csv")
-MAX_EXTRACTED: Final = 100_000
 MAX_ANALYSES: Final = 100
 
 # In a query string these are JSON where they parse as JSON, else plain text.
@@ -84,6 +83,10 @@ class Query:
     def is_multi(self) -> bool:
         """Whether replies name each value by its label."""
         return self.kind == "multi_analysis"
+
+    def filtered(self, filters: Sequence[Filter]) -> Query:
+        """The query with *filters* added to its own."""
+        return attrs.evolve(self, filters=(*self.filters, *filters))
 
     def paths(self) -> list[str]:
         """Every property path that the query touches."""

@@ -21,6 +21,8 @@ from keen_client.server.tokens import TOKEN_MEMORY_MS, TokenRegister
 
 DATABASE_FILE: Final = "events.duckdb"
 TAIL_FILE: Final = "tail.ndjson"
+#: The folder with the files of extractions that were asked for by mail.
+EXTRACTIONS: Final = "extractions"
 #: More waiting entries than this are folded without waiting for a query.
 MAX_WAITING: Final = 20_000
 
@@ -35,6 +37,7 @@ class Store:
 
     def __init__(self, directory: Path | None = None, *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
+        self.directory = directory
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._engine = Engine(None if directory is None else directory / DATABASE_FILE)
@@ -49,6 +52,11 @@ class Store:
         self.tokens.load((e.collection, e.token, e.created_ms) for e in recovered if e.token is not None)
         self._waiting: list[Entry] = recovered
         self._last_seq = recovered[-1].seq if recovered else self._engine.folded_seq
+
+    @property
+    def extractions(self) -> Path | None:
+        """Where files of extractions go; None where nothing is kept."""
+        return None if self.directory is None else self.directory / EXTRACTIONS
 
     @property
     def wants_folding(self) -> bool:

@@ -24,8 +24,6 @@ WITHOUT_A_ROUTE: Final = frozenset(
         "dataset-get",
         "dataset-results",
         "dataset-results-ka",
-        "funnel-get-py",
-        "funnel-plain",
         "key-create",
         "key-delete",
         "key-get",

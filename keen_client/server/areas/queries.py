@@ -6,10 +6,9 @@ from typing import Final
 
 from starlette.responses import Response
 
-from keen_client.server.analysis import answer
 from keen_client.server.call import Call
 from keen_client.server.permission import Permission
-from keen_client.server.query import parse_query
+from keen_client.server.questions import answer_question, parse_question
 from keen_client.server.refusal import RATE_LIMITED, Refusal
 from keen_client.server.reply import padded, raw_json_reply
 from keen_client.server.routing import PROJECT, Route
@@ -32,11 +31,6 @@ class QueriesArea:
             raise Refusal(429, RATE_LIMITED, "Too many requests; queries are refused for the next minute.")
         given = await call.given()
         now_ms = services.clock.wall_ms()
-        query = parse_query(call.names["type"], given, now_ms)
-        reading = services.faults.reading(query)
-
-        def read() -> bytes:
-            with services.store.reading() as engine:
-                return answer(engine, query, now_ms=now_ms, reading=reading)
-
-        return padded(call, raw_json_reply(await services.in_thread(read)))
+        question = parse_question(call.names["type"], given, now_ms)
+        body = await services.in_thread(answer_question, services, question, now_ms)
+        return padded(call, raw_json_reply(body))
