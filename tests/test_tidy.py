@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import tomllib
@@ -131,3 +132,12 @@ def test_every_package_is_given_a_floor_in_the_guide() -> None:
     guide = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert {name for name in packages if f"`{name}`" not in guide} == set()
+
+
+def test_the_pinned_javascript_says_what_and_not_from_where() -> None:
+    """Keen's JavaScript clients are pinned by version and digest; no address of a registry is written down."""
+    lock = json.loads((ROOT / "tests" / "peers" / "package-lock.json").read_text(encoding="utf-8"))
+    pinned = {name: package for name, package in lock["packages"].items() if name}
+    assert {"node_modules/keen-tracking", "node_modules/keen-analysis"} <= pinned.keys()
+    assert [name for name, package in pinned.items() if "resolved" in package] == []
+    assert [name for name, package in pinned.items() if not package.get("integrity")] == []
