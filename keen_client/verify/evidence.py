@@ -43,6 +43,8 @@ class Kind(StrEnum):
 
 #: Once shown, no ordinary replay resends the event: it, or something under its name, is or was there.
 STICKY: Final = frozenset({Kind.PRESENT, Kind.DUPLICATE, Kind.CORRUPT, Kind.SHIFTED, Kind.COLLISION})
+#: What reports go on naming until a read shows otherwise.
+NAMED: Final = (Kind.DUPLICATE, Kind.CORRUPT, Kind.SHIFTED, Kind.COLLISION)
 #: Delivery states in which an absent event may be resent: nobody is at work on it.
 _SENT: Final = frozenset({DeliveryState.ACKNOWLEDGED, DeliveryState.UNKNOWN})
 
@@ -103,6 +105,16 @@ class Evidence:
         with self._state.reading() as db:
             rows = db.execute("SELECT origin, seq FROM evidence WHERE kind = ?", (Kind.ABSENT,)).fetchall()
         return list(shelf.pick(EntryId(*row) for row in rows).values())
+
+    def named_since(self, at_ms: int) -> list[tuple[EntryId, Kind, int]]:
+        """The ids that a read at *at_ms* or later showed as anything but whole, with what it showed and when last."""
+        with self._state.reading() as db:
+            rows = db.execute(
+                "SELECT origin, seq, kind, last_ms FROM evidence WHERE last_ms >= ? AND kind IN (?, ?, ?, ?)"
+                " ORDER BY origin, seq, kind",
+                (at_ms, *NAMED),
+            ).fetchall()
+        return [(EntryId(origin, seq), Kind(kind), last_ms) for origin, seq, kind, last_ms in rows]
 
     def note_absent(self, entries: Iterable[Entry], at_ms: int, preset: Preset) -> dict[EntryId, Absence]:
         """Count an absence of each of *entries*, where it may count; what is known of each then.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -25,9 +25,17 @@ from keen_client.verify.locate import Differing, Findings, kind_of
 from keen_client.verify.observations import Observation, Observations
 from keen_client.verify.presets import Preset
 from keen_client.verify.report import Audit, WindowReport
+from keen_client.verify.segments import shares_of
 from keen_client.verify.settle_unknown import acknowledge_seen, bury_absent, unknown_entries
 from keen_client.verify.sightings import days_around, sight_ids
-from keen_client.verify.state import WindowFacts, WindowState, unsettled_state, window_state
+from keen_client.verify.standing import Standing, named_until, standing
+from keen_client.verify.state import (
+    WindowFacts,
+    WindowState,
+    state_when_last_read,
+    unsettled_state,
+    window_state,
+)
 from keen_client.verify.tokens import tokens_of
 from keen_client.verify.verdict import Verdict
 from keen_client.verify.windows import Scope
@@ -70,6 +78,13 @@ class _Case:
         """Whether nothing is expected, open or there."""
         local = self.local
         return not (self.failure or local.total.n or local.unsent or local.unknown or self.server.count)
+
+    @property
+    def is_looked_into(self) -> bool:
+        """Whether this read tells of each event whether it is there: it matched, or they were looked for."""
+        if self.failure or self.comparison.verdict == "match":
+            return not self.failure
+        return self.findings is not None and not self.findings.trouble
 
 
 class Examination:
@@ -286,17 +301,19 @@ class Examination:
         """Store one observation of each window that was read, and derive the states."""
         observed: list[tuple[int, Observation]] = []
         reports: list[WindowReport] = []
+        named = self._standing(cases)
         for start, case in sorted(cases.items()):
             if case.facts is None:
                 continue
             stored = list(self._stored.get(start, []))
+            was = state_when_last_read(stored, case.facts, self._tools.preset)
             facts = attrs.evolve(case.facts, failure=case.failure)
             if not case.failure and not facts.moved:
                 observation = self._observe(case)
                 observed.append((start, observation))
                 stored.append(observation)
             state = window_state(stored, facts, self._tools.preset, self._asked_ms)
-            reports.append(self._report(case, state, len(stored)))
+            reports.append(self._report(case, state, was, len(stored), named.get(start, ())))
         self._tools.observations.add(self._collection, self._scope.width_ms, observed)
         return reports
 
@@ -311,12 +328,38 @@ class Examination:
             self._asked_ms, verdict, reason, case.local.total.n, case.server.count, case.local.fingerprint
         )
 
-    def _report(self, case: _Case, state: WindowState, reads: int) -> WindowReport:
+    def _standing(self, cases: Mapping[int, _Case]) -> dict[int, list[Standing]]:
+        """What earlier reads named of the windows that this one did not look into."""
+        since: dict[int, int] = {}
+        for start, case in cases.items():
+            until_ms = named_until(self._stored.get(start, []))
+            if until_ms is not None and not case.is_looked_into:
+                since[start] = until_ms
+        evidence, shelf = self._tools.evidence, self._tools.log.shelf
+        return standing(evidence, shelf, self._collection, since, self._scope.width_ms)
+
+    def _report(
+        self,
+        case: _Case,
+        state: WindowState,
+        was: Verdict | None,
+        reads: int,
+        standing: Iterable[Standing],
+    ) -> WindowReport:
         is_read = not case.failure or case.server is not EMPTY
         findings = Findings() if case.findings is None or case.failure else case.findings
-        # What contradicts itself shows no absence; what was seen, was seen.
-        missing = set[EntryId]() if findings.trouble else findings.missing
-        return WindowReport(
+        named = {
+            Kind.DUPLICATE: set(findings.duplicate),
+            Kind.CORRUPT: set(findings.corrupt),
+            Kind.SHIFTED: findings.shifted | findings.arrived,
+            Kind.COLLISION: set(findings.collision),
+        }
+        seen_earlier: dict[EntryId, int] = {}
+        for stands in standing:
+            if stands.id not in named[stands.kind]:
+                named[stands.kind].add(stands.id)
+                seen_earlier[stands.id] = stands.last_ms
+        report = WindowReport(
             collection=self._collection,
             start_ms=case.local.start_ms,
             end_ms=case.local.end_ms,
@@ -326,13 +369,18 @@ class Examination:
             local_count=case.local.total.n,
             server_count=case.server.count if is_read else None,
             foreign=case.server.foreign if is_read else None,
-            missing=missing,
-            duplicate=findings.duplicate,
-            corrupt=findings.corrupt,
-            shifted=findings.shifted | findings.arrived,
-            collision=findings.collision,
+            # What contradicts itself shows no absence; what was seen, was seen.
+            missing=() if findings.trouble else findings.missing,
+            duplicate=named[Kind.DUPLICATE],
+            corrupt=named[Kind.CORRUPT],
+            shifted=named[Kind.SHIFTED],
+            collision=named[Kind.COLLISION],
             disputed=findings.disputed,
             vanished=case.vanished,
             eligible=case.eligible if state.state in _REPLAYABLE else (),
             due_ms=state.due_ms,
+            was=was,
+            seen_earlier=seen_earlier,
         )
+        server = case.server if is_read else None
+        return attrs.evolve(report, shares=shares_of(report, case.local, server, case.comparison.deltas))

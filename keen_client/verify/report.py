@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from operator import or_
 from typing import Any, Final
@@ -19,9 +19,25 @@ SCHEMA: Final = 1
 
 Ids = tuple[EntryId, ...]
 
+#: The lists of ids that a window has, in the order in which they are told.
+NAMED: Final = ("missing", "duplicate", "corrupt", "shifted", "disputed", "collision", "vanished")
+
 
 def _sorted(ids: Iterable[EntryId]) -> Ids:
     return tuple(sorted(ids))
+
+
+@attrs.frozen
+class Share:
+    """What one origin, which is one segment, has of a window. ``state``: that of the window, or a better one.
+
+    ``server_count`` None: not obtained.
+    """
+
+    origin: str
+    local_count: int
+    server_count: int | None
+    state: Verdict
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +51,10 @@ class WindowReport:
     ``eligible``, those that had been seen before are ``vanished`` and never
     eligible. ``collision``: the server has another event under the id.
     ``disputed``: absent, but a member of the null group could be it.
-    ``due_ms``: when the next read would tell more; None: never.
+    ``due_ms``: when the next read would tell more; None: never. ``was``: the
+    state to which the read before this one led; None: there was none.
+    ``seen_earlier``: those of the lists that this read did not look for, and
+    when (UTC milliseconds) a read last showed them so.
     """
 
     collection: str
@@ -56,6 +75,15 @@ class WindowReport:
     vanished: Ids = attrs.field(default=(), converter=_sorted)
     eligible: Ids = attrs.field(default=(), converter=_sorted)
     due_ms: int | None = None
+    was: Verdict | None = None
+    seen_earlier: Mapping[EntryId, int] = attrs.Factory(dict)
+    shares: tuple[Share, ...] = ()
+
+    @property
+    def named(self) -> dict[str, Ids]:
+        """The lists that are not empty, by name, in the order in which they are told."""
+        lists = {name: getattr(self, name) for name in NAMED}
+        return {name: ids for name, ids in lists.items() if ids}
 
     def document(self) -> dict[str, Any]:
         """The member of ``windows``."""
@@ -77,6 +105,50 @@ class WindowReport:
             "disputed": _texts(self.disputed),
             "vanished": _texts(self.vanished),
             "due": None if self.due_ms is None else ms_to_iso(self.due_ms),
+            "was": None if self.was is None else str(self.was),
+            "seen_earlier": [
+                {"id": str(entry_id), "at": ms_to_iso(self.seen_earlier[entry_id])}
+                for entry_id in sorted(self.seen_earlier)
+            ],
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Segment:
+    """One segment, which is one origin: all that was recorded on ``day`` (UTC) into one file.
+
+    ``windows`` counts the states of its shares; ``named`` the events in doubt
+    by the name of the list; ``first_ms`` and ``last_ms`` bound the windows in
+    which something of it is not a match (UTC milliseconds, end excluded; None: there is none).
+    ``server_count`` is that of the windows for which it was obtained, None where it was for none.
+    """
+
+    origin: str
+    day: str
+    local_count: int
+    server_count: int | None
+    windows: Mapping[Verdict, int]
+    named: Mapping[str, int]
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As its file is called."""
+        return f"{self.day}-{self.origin}"
+
+    def document(self) -> dict[str, Any]:
+        """The member of ``segments``."""
+        return {
+            "segment": self.name,
+            "origin": self.origin,
+            "day": self.day,
+            "local": {"count": self.local_count},
+            "server": {"count": self.server_count},
+            "states": _told(self.windows),
+            "named": {name: self.named[name] for name in NAMED if self.named.get(name)},
+            "first": None if self.first_ms is None else ms_to_iso(self.first_ms),
+            "last": None if self.last_ms is None else ms_to_iso(self.last_ms),
         }
 
 
@@ -100,7 +172,7 @@ class Audit:
             "collection": self.collection,
             "exact": list(self.exact),
             "rounded": list(self.rounded),
-            "left_out": dict(self.left_out),
+            "left_out": dict(sorted(self.left_out)),
         }
 
 
@@ -131,7 +203,7 @@ def _merged(one: Audit, other: Audit) -> Audit:
 
 
 def _by_start(windows: Iterable[WindowReport]) -> tuple[WindowReport, ...]:
-    return tuple(sorted(windows, key=lambda window: (window.start_ms, window.collection)))
+    return tuple(sorted(windows, key=lambda window: (window.start_ms, window.end_ms, window.collection)))
 
 
 @attrs.frozen(kw_only=True)
@@ -150,6 +222,16 @@ class VerifyReport:
     properties: int = 0
     warnings: tuple[str, ...] = ()
     audited: tuple[Audit, ...] = ()
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def changes(self) -> Counter[tuple[Verdict, Verdict]]:
+        """How many windows went from which state to which other one since each was last read."""
+        return Counter(
+            (window.was, window.state)
+            for window in self.windows
+            if window.was is not None and window.was is not window.state
+        )
 
     @property
     def eligible(self) -> Ids:
@@ -170,6 +252,7 @@ class VerifyReport:
     def document(self) -> dict[str, Any]:
         """The JSON document of ``verify --json``."""
         states = Counter(window.state for window in self.windows)
+        changed = Counter(now for _, now in self.changes.elements())
         return {
             "schema": SCHEMA,
             "as_of": ms_to_iso(self.as_of_ms),
@@ -183,7 +266,9 @@ class VerifyReport:
                 "missing": sum(len(window.missing) for window in self.windows),
                 "duplicate": sum(len(window.duplicate) for window in self.windows),
                 "corrupt": sum(len(window.corrupt) for window in self.windows),
-                "states": {str(state): states[state] for state in Verdict if states[state]},
+                "states": _told(states),
+                "changed": _told(changed),
+                "first_read": sum(window.was is None and bool(window.reads) for window in self.windows),
             },
             "cost": {
                 "requests": self.cost.requests,
@@ -192,6 +277,7 @@ class VerifyReport:
             },
             "warnings": list(self.warnings),
             "audited": [audit.document() for audit in self.audited],
+            "segments": [segment.document() for segment in self.segments],
         }
 
 
@@ -209,6 +295,10 @@ class Confirmation:
     shifted: Ids = attrs.field(default=(), converter=_sorted)
     collisions: Ids = attrs.field(default=(), converter=_sorted)
     unreadable: Ids = attrs.field(default=(), converter=_sorted)
+
+
+def _told(states: Mapping[Verdict, int]) -> dict[str, int]:
+    return {str(state): states[state] for state in Verdict if states.get(state)}
 
 
 def _texts(ids: Iterable[EntryId]) -> list[str]:

@@ -81,6 +81,17 @@ def window_state(
     return _matched(observations, facts, preset, settled_ms)
 
 
+def state_when_last_read(
+    observations: Sequence[Observation], facts: WindowFacts, preset: Preset
+) -> Verdict | None:
+    """The state to which the last of *observations* led, as far as *facts*, which are of now, tell; None: never read."""
+    if not observations:
+        return None
+    last = observations[-1]
+    then = attrs.evolve(facts, fingerprint=last.fingerprint, unsent=0, replaying=0, moved=False, failure="")
+    return window_state(observations, then, preset, last.at_ms).state
+
+
 def unsettled_state(facts: WindowFacts, preset: Preset, now_ms: int) -> WindowState | None:
     """Why it is too early to judge a window; None when it is not."""
     settled_ms = facts.rests_since_ms(now_ms) + preset.settle_ms

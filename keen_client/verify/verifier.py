@@ -21,6 +21,7 @@ from keen_client.verify.presets import Preset, preset
 from keen_client.verify.probe import tokens_honoured
 from keen_client.verify.reader import Budget, Reader
 from keen_client.verify.report import Audit, Confirmation, VerifyReport, WindowReport, merge_audits
+from keen_client.verify.segments import segments_of
 from keen_client.verify.settle_unknown import acknowledge_seen
 from keen_client.verify.sightings import HORIZON, sight_ids
 from keen_client.verify.state import CLOCKS_APART_MAX_MS, WindowState
@@ -102,6 +103,7 @@ class Verifier:
             properties=self._api.properties - scanned,
             warnings=self._warnings(),
             audited=merge_audits(audits),
+            segments=segments_of(windows, self._days()),
         )
 
     def outlook(self, scope: Scope) -> dict[tuple[str, int], WindowState]:
@@ -208,6 +210,12 @@ class Verifier:
             tokens_used=tokens_honoured(self._log.state, self._clock.wall_ms()) is not False,
             features=self._features(),
         )
+
+    def _days(self) -> dict[str, str]:
+        """The days of recording, by origin."""
+        with self._log.state.reading() as db:
+            known = dict(db.execute("SELECT origin, day FROM origins").fetchall())
+        return {name.origin: name.day for name in self._log.shelf.names()} | known
 
     def _features(self) -> Features:
         return features_of(self._log.state, self._clock.wall_ms())

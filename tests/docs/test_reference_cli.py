@@ -18,7 +18,7 @@ from keen_client.eventlog.reclaim import Reclaimed
 from keen_client.events.identity import EntryId
 from keen_client.replay.night import NightReport, send_document
 from keen_client.replay.plan import Intent, ReplayReport
-from keen_client.verify.report import Audit, VerifyReport, WindowReport
+from keen_client.verify.report import Audit, Segment, VerifyReport, WindowReport
 from keen_client.verify.verdict import EXIT_BITS, Verdict
 
 PAGE = "docs/reference/cli.md"
@@ -113,7 +113,9 @@ def test_every_exit_status_and_bit_is_described(page: Callable[[str], Any]) -> N
     assert set(numbers) == named | bits
 
 
-def _names(value: Any, open_keys: tuple[str, ...] = ("states", "left_out")) -> Iterator[str]:
+def _names(
+    value: Any, open_keys: tuple[str, ...] = ("states", "changed", "named", "left_out")
+) -> Iterator[str]:
     """All member names of a document; those under *open_keys* are data."""
     if isinstance(value, Mapping):
         for name, member in value.items():
@@ -131,8 +133,20 @@ def test_every_json_field_is_described(page: Callable[[str], Any]) -> None:
     verification = VerifyReport(
         as_of_ms=0,
         preset="standard",
-        windows=[WindowReport(collection="c", start_ms=0, end_ms=1, state=Verdict.SHORT, missing=(entry,))],
+        windows=[
+            WindowReport(
+                collection="c",
+                start_ms=0,
+                end_ms=1,
+                state=Verdict.SHORT,
+                missing=(entry,),
+                seen_earlier={entry: 0},
+            )
+        ],
         audited=(Audit(collection="c", left_out=(("p", "why"),)),),
+        segments=(
+            Segment(origin="o", day="d", local_count=1, server_count=None, windows={}, named={"missing": 1}),
+        ),
     )
     replay = ReplayReport(is_dry_run=True, verification=verification, planned=(Intent(entry, 0),))
     sent = FlushReport(0, 0, 0, 0)

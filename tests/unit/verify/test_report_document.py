@@ -8,7 +8,7 @@ import pytest
 
 from keen_client.api.cost import Cost
 from keen_client.events.identity import EntryId
-from keen_client.verify.report import Audit, VerifyReport, WindowReport
+from keen_client.verify.report import Audit, Segment, VerifyReport, WindowReport
 from keen_client.verify.verdict import EXIT_BITS, Verdict
 
 HOUR = 1_790_812_800_000
@@ -32,6 +32,8 @@ def test_the_document_is_the_contract() -> None:
         corrupt=[EntryId("aaaaaaaaaa", 7)],
         shifted=[EntryId("aaaaaaaaaa", 8)],
         due_ms=HOUR + 18_000_000,
+        was=Verdict.MATCH,
+        seen_earlier={EntryId("aaaaaaaaaa", 7): HOUR + 1},
     )
     unread = WindowReport(
         collection="a", start_ms=HOUR, end_ms=HOUR + 3_600_000, state=Verdict.INCOMPLETE, reason="no answer"
@@ -44,6 +46,18 @@ def test_the_document_is_the_contract() -> None:
         cost=Cost(requests=2, bytes=345),
         warnings=("w",),
         audited=(Audit(collection="a", exact=("n",), rounded=("x",), left_out=(("y", "why"),)),),
+        segments=(
+            Segment(
+                origin="aaaaaaaaaa",
+                day="2026-10-01",
+                local_count=9,
+                server_count=8,
+                windows={Verdict.SHORT: 1},
+                named={"missing": 2, "duplicate": 1},
+                first_ms=HOUR,
+                last_ms=HOUR + 3_600_000,
+            ),
+        ),
     )
     assert report.document() == {
         "schema": 1,
@@ -68,6 +82,8 @@ def test_the_document_is_the_contract() -> None:
                 "disputed": [],
                 "vanished": [],
                 "due": None,
+                "was": None,
+                "seen_earlier": [],
             },
             {
                 "collection": "purchases",
@@ -87,6 +103,8 @@ def test_the_document_is_the_contract() -> None:
                 "disputed": [],
                 "vanished": [],
                 "due": "2026-10-01T05:00:00.000Z",
+                "was": "match",
+                "seen_earlier": [{"id": "aaaaaaaaaa-7", "at": "2026-10-01T00:00:00.001Z"}],
             },
         ],
         "summary": {
@@ -98,10 +116,25 @@ def test_the_document_is_the_contract() -> None:
             "duplicate": 1,
             "corrupt": 1,
             "states": {"short": 1, "incomplete": 1},
+            "changed": {"short": 1},
+            "first_read": 0,
         },
         "cost": {"requests": 2, "bytes": 345, "properties": 0},
         "warnings": ["w"],
         "audited": [{"collection": "a", "exact": ["n"], "rounded": ["x"], "left_out": {"y": "why"}}],
+        "segments": [
+            {
+                "segment": "2026-10-01-aaaaaaaaaa",
+                "origin": "aaaaaaaaaa",
+                "day": "2026-10-01",
+                "local": {"count": 9},
+                "server": {"count": 8},
+                "states": {"short": 1},
+                "named": {"missing": 2, "duplicate": 1},
+                "first": "2026-10-01T00:00:00.000Z",
+                "last": "2026-10-01T01:00:00.000Z",
+            }
+        ],
     }
 
 
