@@ -17,10 +17,14 @@ from starlette.routing import Route
 
 from keen_client._foundation.clock import MS_PER_SECOND, Clock, SystemClock
 from keen_client.server.areas.control import ControlArea
+from keen_client.server.areas.datasets import DatasetsArea
 from keen_client.server.areas.discovery import DiscoveryArea
 from keen_client.server.areas.events import EventsArea
+from keen_client.server.areas.keys import KeysArea
 from keen_client.server.areas.queries import QueriesArea
+from keen_client.server.areas.saved_queries import SavedQueriesArea
 from keen_client.server.call import Call
+from keen_client.server.keyring import Keyring
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
 from keen_client.server.refusal import INTERNAL, Refusal
@@ -51,7 +55,10 @@ class Api:
         areas: list[Area] = [
             DiscoveryArea(services),
             EventsArea(services),
+            SavedQueriesArea(services),
+            DatasetsArea(services),
             QueriesArea(services),
+            KeysArea(services),
             ControlArea(services),
         ]
         self.router = Router(areas, services.project.id)
@@ -85,7 +92,8 @@ class Api:
         if struck is not None:
             return struck
         route = self.router.find(call)
-        self.services.project.require(call.presented_key, route.needs)
+        call.credential = self.services.keyring.identify(call.presented_key)
+        call.credential.require(route.needs)
         return await route.handle(call)
 
     def _struck_before(self) -> Response | None:
@@ -103,5 +111,6 @@ def create_app(
     clock: Clock | None = None,
 ) -> Starlette:
     """The server as an ASGI application. The caller closes *store* when it is done."""
-    api = Api(Services(project, store, faults or FaultEngine(), clock or SystemClock()))
+    keyring = Keyring(project, store.directory)
+    api = Api(Services(project, keyring, store, faults or FaultEngine(), clock or SystemClock()))
     return Starlette(routes=[Route("/{path:path}", api.handle, methods=METHODS)])

@@ -1,4 +1,4 @@
-"""Deleting events: a whole collection, or what a timeframe and filters select."""
+"""Deleting: a whole collection, the events that a timeframe and filters select, or one property of all events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keen_client.server.filters import parse_filters
-from keen_client.server.refusal import not_found
+from keen_client.server.refusal import REQUEST_FORBIDDEN, Refusal, not_found
 from keen_client.server.selection import selection
 from keen_client.server.store import Store
 from keen_client.server.timeframe import parse_timeframe, parse_zone
@@ -30,3 +30,17 @@ def delete_events(store: Store, collection: str, given: Mapping[str, Any], now_m
             return
         source = engine.source(collection, [path for item in filters for path in item.paths()], now_ms)
         engine.delete(source, collection, " AND ".join(selection(timeframe, filters, source)))
+
+
+def delete_property(store: Store, collection: str, path: str) -> None:
+    """Remove the property *path* and all below it from every event of *collection*.
+
+    Raises a refusal: 403 for what Keen itself keeps of an event, 404 where no event has such a property.
+    """
+    if path.partition(".")[0] == "keen":
+        raise Refusal(
+            403, REQUEST_FORBIDDEN, "The properties of the keen namespace cannot be deleted; nothing was."
+        )
+    with store.reading() as engine:
+        if not engine.has(collection) or not engine.remove_property(collection, path):
+            raise not_found()

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import attrs
 import duckdb
+import orjson
 
 from keen_client.server.tail import Entry
 
@@ -250,6 +251,31 @@ class Engine:
         table.rows -= deleted
         return deleted
 
+    def remove_property(self, collection: str, path: str) -> int:
+        """Remove the property *path* from every event of *collection*: all or none; how many had it."""
+        table = self._tables[collection]
+        touched = {
+            other: slot
+            for other, slot in table.slots.items()
+            if f"{other}.".startswith(f"{path}.") or path.startswith(f"{other}.")
+        }
+        changed, last_seq = 0, -1
+        sql = (
+            f"SELECT seq, body FROM {table.sql} WHERE seq > $1 AND json_exists(body, $2)"
+            f" ORDER BY seq LIMIT {_FOLD_ROWS}"
+        )
+        self._connection.execute("BEGIN")
+        try:
+            while rows := self.fetch(sql, [last_seq, json_path(path)]):
+                bodies = [_without(body, path.split(".")) for _, body in rows]
+                self._rewrite(table, touched, [seq for seq, _ in rows], bodies)
+                changed, last_seq = changed + len(rows), rows[-1][0]
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        return changed
+
     def drop(self, collection: str) -> None:
         """Delete *collection* as a whole."""
         table = self._tables.pop(collection)
@@ -342,6 +368,20 @@ class Engine:
             },
         )
 
+    def _rewrite(
+        self, table: _Table, slots: Mapping[str, int], seqs: Sequence[int], bodies: Sequence[str]
+    ) -> None:
+        """Give the events *seqs* new *bodies*, and fill the columns of *slots* from them."""
+        taken = "".join(f", x[{index + 1}]::VARCHAR AS y{slot}" for index, slot in enumerate(slots.values()))
+        typed = "".join(f", {_typed(f'y{slot}', f't{slot}', f'n{slot}')}" for slot in slots.values())
+        settings = "".join(f", t{slot} = v.t{slot}, n{slot} = v.n{slot}" for slot in slots.values())
+        self._connection.execute(
+            f"UPDATE {table.sql} AS e SET body = v.body{settings} FROM (SELECT seq, body{typed} FROM"
+            f" (SELECT seq, body{taken} FROM (SELECT *, json_extract(body, $paths::VARCHAR[]) AS x FROM"
+            " (SELECT unnest($seq::BIGINT[]) AS seq, unnest($body::VARCHAR[]) AS body)))) AS v WHERE e.seq = v.seq",
+            {"paths": [json_path(path) for path in slots], "seq": list(seqs), "body": list(bodies)},
+        )
+
     def _shred(self, table: _Table, paths: Sequence[str]) -> None:
         paths = paths[: MAX_SHREDDED - len(table.slots)]
         if not paths:
@@ -375,6 +415,17 @@ def json_path(path: str) -> str:
         # DuckDB's path language cannot quote these; a JSON pointer can.
         return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
     return "$" + "".join(f'."{name}"' for name in names)
+
+
+def _without(body: str, names: Sequence[str]) -> str:
+    """The event *body* without the property that *names* lead to."""
+    event = orjson.loads(body)
+    place = event
+    for name in names[:-1]:
+        place = place[name]
+    if isinstance(place, dict):
+        del place[names[-1]]
+    return orjson.dumps(event).decode()
 
 
 def _typed(raw: str, text: str, number: str) -> str:

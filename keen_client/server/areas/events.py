@@ -11,8 +11,9 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from keen_client.server import catalogue
+from keen_client.server.access_key import autofilled
 from keen_client.server.call import Call, parse_json
-from keen_client.server.deletion import delete_events
+from keen_client.server.deletion import delete_events, delete_property
 from keen_client.server.intake import Intake
 from keen_client.server.permission import MASTER_ONLY, Permission
 from keen_client.server.query import decode_parameters
@@ -41,23 +42,28 @@ class EventsArea:
             Route("GET", _COLLECTION, _WRITES, self._beacon, with_parameter="data"),
             Route("GET", _COLLECTION, _SCHEMA, self._collection),
             Route("POST", _COLLECTION, _WRITES, self._write_one),
+            Route("DELETE", _PROPERTY, MASTER_ONLY, self._delete_property),
             Route("DELETE", _COLLECTION, MASTER_ONLY, self._delete),
         )
 
     async def _write_many(self, call: Call) -> Response:
         body = await call.body()
-        return self._after_store(json_reply(self._intake.write_many(parse_json(body), len(body))))
+        batch = parse_json(body)
+        autofill = call.credential.autofill
+        if autofill is not None and isinstance(batch, dict):
+            for events in batch.values():
+                for event in events if isinstance(events, list) else ():
+                    autofilled(event, autofill)
+        return self._after_store(json_reply(self._intake.write_many(batch, len(body))))
 
     async def _write_one(self, call: Call) -> Response:
-        body = await call.body()
-        self._intake.write_one(call.names["collection"], parse_json(body), len(body))
+        self._write(call, await call.body())
         return self._after_store(json_reply({"created": True}, 201))
 
     async def _beacon(self, call: Call) -> Response:
         failure: Refusal | None = None
         try:
-            body = _base64(call.parameters["data"])
-            self._intake.write_one(call.names["collection"], parse_json(body), len(body))
+            self._write(call, _base64(call.parameters["data"]))
         except Refusal as refusal:
             failure = refusal
         # A browser that waits for a picture or a page gets it even where the event was refused.
@@ -69,6 +75,10 @@ class EventsArea:
         if failure is not None:
             raise failure
         return self._after_store(padded(call, json_reply({"created": True}, 201)))
+
+    def _write(self, call: Call, body: bytes) -> None:
+        event = autofilled(parse_json(body), call.credential.autofill)
+        self._intake.write_one(call.names["collection"], event, len(body))
 
     def _after_store(self, reply: Response) -> Response:
         """What is left to do, or to do wrong, once a write is stored."""
@@ -84,6 +94,11 @@ class EventsArea:
         given = decode_parameters(call.parameters)
         now_ms = services.clock.wall_ms()
         await services.in_thread(delete_events, services.store, call.names["collection"], given, now_ms)
+        return deleted()
+
+    async def _delete_property(self, call: Call) -> Response:
+        services, names = self._services, call.names
+        await services.in_thread(delete_property, services.store, names["collection"], names["property"])
         return deleted()
 
     async def _collections(self, _call: Call) -> Response:

@@ -1,0 +1,58 @@
+"""Cached datasets: their definitions and their results."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from keen_client.server.call import Call
+from keen_client.server.datasets import Datasets
+from keen_client.server.permission import MASTER_ONLY, Permission
+from keen_client.server.query import decode_parameters
+from keen_client.server.reply import deleted, json_reply, padded
+from keen_client.server.routing import PROJECT, Route
+from keen_client.server.services import Services
+
+_DATASETS: Final = f"{PROJECT}/datasets"
+_NAMED: Final = f"{_DATASETS}/{{name}}"
+_READS: Final = frozenset({Permission.DATASETS})
+
+
+class DatasetsArea:
+    """``/datasets``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._datasets = Datasets(services)
+        self.routes = (
+            Route("GET", _DATASETS, _READS, self._list),
+            Route("GET", f"{_NAMED}/results", _READS, self._results),
+            Route("GET", _NAMED, _READS, self._get),
+            Route("PUT", _NAMED, MASTER_ONLY, self._create),
+            Route("DELETE", _NAMED, MASTER_ONLY, self._delete),
+        )
+
+    async def _list(self, call: Call) -> Response:
+        page = self._datasets.page(call.parameters.get("limit"), call.parameters.get("after_name", ""))
+        return padded(call, json_reply(page))
+
+    async def _get(self, call: Call) -> Response:
+        return padded(call, json_reply(self._datasets.get(call.names["name"])))
+
+    async def _create(self, call: Call) -> Response:
+        given = await call.document()
+        definition = await self._services.in_thread(self._datasets.create, call.names["name"], given)
+        return json_reply(definition, 201)
+
+    async def _delete(self, call: Call) -> Response:
+        await self._services.in_thread(self._datasets.delete, call.names["name"])
+        return deleted()
+
+    async def _results(self, call: Call) -> Response:
+        timeframe = decode_parameters(call.parameters).get("timeframe")
+        index_by = call.parameters.get("index_by")
+        found = await self._services.in_thread(
+            self._datasets.results, call.names["name"], index_by, timeframe
+        )
+        return padded(call, json_reply(found))
