@@ -9,6 +9,7 @@ from urllib.parse import quote
 import orjson
 from starlette.requests import Request
 
+from keen_client.server.credential import NOBODY, Credential
 from keen_client.server.ingest import MAX_BODY_BYTES
 from keen_client.server.query import decode_parameters
 from keen_client.server.refusal import INVALID_JSON, TOO_LARGE, Refusal, bad_request
@@ -18,17 +19,20 @@ class Call:
     """A request as the areas see it.
 
     ``path`` is the raw path, still percent-encoded; ``names`` are what the
-    route's placeholders stand for, decoded once; ``parameters`` those of the
+    route's placeholders stand for, decoded once; ``credential`` is what the
+    presented key permits, which the route's needs were held against; ``parameters`` those of the
     query string, the last one where a name repeats. A HEAD is a GET whose body
     is not sent, so ``method`` says GET.
     """
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.method = "GET" if request.method == "HEAD" else request.method
+        self.is_head = request.method == "HEAD"
+        self.method = "GET" if self.is_head else request.method
         raw = request.scope.get("raw_path")
         self.path: str = raw.decode("latin-1") if raw is not None else quote(request.url.path)
         self.names: Mapping[str, str] = {}
+        self.credential: Credential = NOBODY
         self.parameters: Mapping[str, str] = request.query_params
 
     @property

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import attrs
-
-from keen_client.server.permission import Permission
-from keen_client.server.refusal import ADMIN_ONLY, INVALID_KEY, Refusal
 
 
 @attrs.frozen
@@ -43,23 +39,3 @@ class Project:
             master_key=environment.get("KEEN_MASTER_KEY") or base.master_key,
             name=base.name,
         )
-
-    def require(self, presented: str | None, needs: Collection[Permission]) -> None:
-        """Let a call through whose route *needs* any of these permissions, or raise a 401 :class:`Refusal`.
-
-        All three comparisons are made, each in constant time, whatever the
-        first ones said.
-        """
-        given = (presented or "").strip().encode()
-        is_write = hmac.compare_digest(given, self.write_key.encode())
-        is_read = hmac.compare_digest(given, self.read_key.encode())
-        is_master = hmac.compare_digest(given, self.master_key.encode())
-        if is_master or (is_write and Permission.WRITES in needs):
-            return
-        if not (is_write or is_read):
-            raise Refusal(401, INVALID_KEY, "API key invalid.")
-        if not needs:
-            raise Refusal(401, ADMIN_ONLY, "This call needs the master key.")
-        if is_write or Permission.WRITES in needs:
-            verb = "writing" if Permission.WRITES in needs else "reading"
-            raise Refusal(401, INVALID_KEY, f"API key not valid for {verb}.")

@@ -11,6 +11,7 @@ from typing import Final
 
 NOT_FOUND: Final = "ResourceNotFoundError"
 INVALID_KEY: Final = "InvalidApiKeyError"
+REQUEST_FORBIDDEN: Final = "RequestForbiddenError"
 ADMIN_ONLY: Final = "AdminOnlyEndpointError"
 INVALID_BATCH: Final = "InvalidBatchError"
 INVALID_COLLECTION: Final = "InvalidCollectionNameError"

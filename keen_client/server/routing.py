@@ -40,6 +40,10 @@ class Route:
     handle: Callable[[Call], Awaitable[Response]]
     with_parameter: str = ""
 
+    def is_meant(self, call: Call) -> bool:
+        """Whether the query string of *call* has what the route asks for. HEAD reads, so it never writes a beacon."""
+        return not self.with_parameter or (self.with_parameter in call.parameters and not call.is_head)
+
 
 class Area(Protocol):
     """Some routes that belong together. The first route that matches is taken."""
@@ -62,7 +66,7 @@ class Router:
         allowed: list[str] = []
         for route, pattern in zip(self.routes, self._patterns, strict=True):
             found = pattern.fullmatch(call.path)
-            if found is None or (route.with_parameter and route.with_parameter not in call.parameters):
+            if found is None or not route.is_meant(call):
                 continue
             names = {name: unquote(value) for name, value in found.groupdict().items()}
             if names.get("project", self._project_id) != self._project_id:

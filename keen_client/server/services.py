@@ -10,6 +10,7 @@ import anyio.to_thread
 import attrs
 
 from keen_client._foundation.clock import MS_PER_SECOND, Clock
+from keen_client.server.keyring import Keyring
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
 from keen_client.server.store import Store
@@ -23,6 +24,7 @@ class Services:
     """One per application. Every area is made with it."""
 
     project: Project
+    keyring: Keyring
     store: Store
     faults: FaultEngine
     clock: Clock

@@ -32,5 +32,6 @@ class QueriesArea:
         given = await call.given()
         now_ms = services.clock.wall_ms()
         question = parse_question(call.names["type"], given, now_ms)
+        question = question.filtered(call.credential.filters)
         body = await services.in_thread(answer_question, services, question, now_ms)
         return padded(call, raw_json_reply(body))
