@@ -29,7 +29,8 @@ class Scenario:
     ``faults`` are on for the whole fortnight, ``changes`` turn some on (or
     off, by None) from a day on. ``events``: recorded in a batch and collection,
     by day where ``heavy`` says so. ``backfill``: on a day, events dated in the
-    first hour of an earlier day's. ``resurrect`` and ``release``: days on
+    first hour of an earlier day's. ``others``: how many events others write in an hour, and ``impostors`` the days on which
+    some of theirs have ids of ours. ``resurrect`` and ``release``: days on
     which what vanished comes back and what is delayed is shown. ``offset_hours``: what the server's clock is off, from
     a day on. ``max_replay``: what a person allows, from a day on.
 
@@ -37,7 +38,8 @@ class Scenario:
     exactly once then. ``client_copies``: how many copies of one event may be
     the client's doing: 2 only where a delay outlasts the settle time and
     tokens do not help. ``is_delay_bounded``: nothing is hidden for longer than
-    the settle time. ``reached``: counters that have to have moved.
+    the settle time. ``reached``: counters that have to have moved, and what
+    the verifier has to have come to (:mod:`tests.simulation.reached`).
     """
 
     name: str
@@ -46,6 +48,8 @@ class Scenario:
     events: int = 24
     heavy: Mapping[int, int] = attrs.field(factory=dict)
     backfill: Mapping[int, int] = attrs.field(factory=dict)
+    others: int = 0
+    impostors: frozenset[int] = frozenset()
     resurrect: frozenset[int] = frozenset()
     release: frozenset[int] = frozenset()
     offset_hours: Mapping[int, float] = attrs.field(factory=dict)
@@ -103,22 +107,31 @@ _OF_ANSWERS: Final = frozenset(
     {"http-500", "html-502", "slow", "rate-limit", "scan-cap", "group-cap", "digits", "shuffled-sums"}
     | {"lie-count", "lie-sum", "missing-interval", "reordered-rows", "strings", "truncated", "stale-reads"}
 )
+#: What the other one leaves no occasion for: who is answered after a minute asks once a minute.
+_IN_VAIN: Final = {frozenset({"slow", "rate-limit"}): frozenset({"rate-limit"})}
 _SWALLOWED: Final = frozenset({"lose-keep-token"})
 
 
 def of_faults(names: tuple[str, ...]) -> Scenario:
-    """The scenario of the faults *names* together."""
+    """The scenario of the faults *names* together; where all are of answers, events are lost besides.
+
+    Otherwise nothing would differ, and few questions would be asked whose answers could go wrong.
+    """
     is_full = len(names) == 1 and not _OF_ANSWERS.issuperset(names)
     nights = NIGHTS if is_full else SHORT_NIGHTS
     return Scenario(
         name="+".join(names),
-        faults={name: VALUES[name] for name in names},
+        faults={name: VALUES[name] for name in (*names, *_besides(names))},
         days=DAYS if is_full else SHORT_DAYS,
         nights=TIER_NIGHTS if _SWALLOWED.intersection(names) else nights,
         collections=COLLECTIONS if names in (("lose",), ("delay",)) else COLLECTIONS[:1],
         heals=_LASTING.isdisjoint(names),
-        reached=frozenset(names),
+        reached=frozenset(names).difference(_IN_VAIN.get(frozenset(names), ())),
     )
+
+
+def _besides(names: tuple[str, ...]) -> tuple[str, ...]:
+    return ("lose",) if _OF_ANSWERS.issuperset(names) else ()
 
 
 def _day(number: int) -> str:
@@ -179,6 +192,20 @@ TALES: Final[tuple[Scenario, ...]] = (
         faults={"lose": 0.05, "delay": "0.2:20h"},
         offset_hours={3: -1.0, 8: 0.0},
         reached=frozenset({"lose", "delay"}),
+    ),
+    Scenario(
+        name="others-write-too",
+        faults={"lose": 0.05},
+        others=5,
+        collections=COLLECTIONS,
+        reached=frozenset({"lose", "foreign", "each event"}),
+    ),
+    Scenario(
+        name="a-clone-runs",
+        faults={"lose": 0.02},
+        impostors=frozenset({1, 4}),
+        heals=False,
+        reached=frozenset({"collision", "state disputed"}),
     ),
     Scenario(name="back-filled", backfill={8: 3, 12: 0}, faults={"lose": 0.02}, nights=8),
     Scenario(

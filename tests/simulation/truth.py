@@ -9,7 +9,7 @@ import attrs
 import orjson
 
 from keen_client.server import Store
-from tests.simulation.world import COLLECTIONS
+from tests.simulation.world import COLLECTIONS, OTHERS
 
 
 @attrs.frozen
@@ -44,7 +44,7 @@ Copies = Mapping[str, list[Copy]]
 
 
 def read_copies(store: Store) -> Copies:
-    """Every stored copy of the events of the simulation."""
+    """Every stored copy of the events that the client recorded."""
     found: dict[str, list[Copy]] = defaultdict(list)
     with store.reading() as engine:
         for name, table in engine._tables.items():
@@ -53,6 +53,8 @@ def read_copies(store: Store) -> Copies:
             rows = engine.fetch(f"SELECT ts, created, visible, vanish, body FROM {table.sql} ORDER BY seq")
             for timestamp_ms, created_ms, visible_ms, vanish_ms, body in rows:
                 event = orjson.loads(body)
+                if OTHERS in event:
+                    continue
                 stamp = event.get("kc") or {}
                 entry_id = stamp.get("id") or event["keen"]["uniqueness_token"].partition("~")[0]
                 found[entry_id].append(
