@@ -19,6 +19,8 @@ from keen_client.transport.base_url import is_loopback
 QUERIES_PER_MINUTE: Final = 200
 #: How long no query is sent after a 429: so long Keen blocks them.
 SILENCE_SECONDS: Final = 60.0
+#: The shortest wait: the rest of a token may be so little that no clock shows the time it takes.
+SHORTEST_WAIT_SECONDS: Final = 1e-6
 
 _NS: Final = 1_000_000_000
 _MINUTE_NS: Final = 60 * _NS
@@ -44,7 +46,7 @@ class Bucket:
             return filled, (self.silent_until_ns - now_ns) / _NS
         if filled.tokens >= 1:
             return attrs.evolve(filled, tokens=filled.tokens - 1), 0.0
-        return filled, (1 - filled.tokens) * 60 / self.size
+        return filled, max(SHORTEST_WAIT_SECONDS, (1 - filled.tokens) * 60 / self.size)
 
     def silence(self, now_ns: int, seconds: float) -> Bucket:
         """Let nothing out for *seconds*; a silence that is longer already stays."""

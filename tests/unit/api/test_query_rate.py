@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 
 import attrs
@@ -72,6 +73,14 @@ def test_no_minute_sees_more_than_twice_the_bucket(waits: list[int], size: int) 
             assert bucket.take(now_ns + int(seconds * 1e9) + 1)[1] == 0
     for first in sent:
         assert sum(first <= at < first + MINUTE_NS for at in sent) <= 2 * size
+
+
+def test_a_wait_is_long_enough_for_a_clock_to_show_it() -> None:
+    """A hair's breadth of a token is missing: whoever waits as told, on a clock of nanoseconds, has it then."""
+    size = QUERIES_PER_MINUTE // 2
+    _, seconds = Bucket(size, math.nextafter(1.0, 0.0), 0).take(0)
+    assert round(seconds * 1e9) > 0
+    assert Bucket(size, math.nextafter(1.0, 0.0), 0).take(round(seconds * 1e9))[1] == 0
 
 
 def test_a_burst_is_spread_over_the_minutes_by_waiting_on_the_clock() -> None:
