@@ -41,9 +41,21 @@ if TYPE_CHECKING:
     help="Misbehave, such as lose=0.02 or delay=0.05:2h; may be given more than once.",
 )
 @click.option("--seed", type=int, help="Make the faults' decisions repeatable.")
+@click.option(
+    "--geo-database",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of MaxMind's format, in which the add-on keen:ip_to_geo looks addresses up.",
+)
 @json_option
 def serve(
-    host: str, port: int, data: Path | None, faults: tuple[str, ...], seed: int | None, as_json: bool
+    host: str,
+    port: int,
+    data: Path | None,
+    faults: tuple[str, ...],
+    seed: int | None,
+    geo_database: Path | None,
+    as_json: bool,
 ) -> None:
     """Serve Keen's API on this machine until Ctrl-C or SIGTERM.
 
@@ -95,10 +107,13 @@ def serve(
     """  # noqa: D301 — click keeps the lines of a paragraph that begins with this very character
     from keen_client.errors import UsageError
     from keen_client.server.faults import parse_faults
+    from keen_client.server.geography import Geography
     from keen_client.server.running import serve_forever
 
     try:
         parse_faults(faults)
+        if geo_database is not None:
+            Geography(geo_database)
     except ValueError as error:
         raise UsageError(f"{error}; nothing was started", "see `keen-client serve --help`") from error
     if data is not None:
@@ -110,7 +125,9 @@ def serve(
     # The server stops cleanly at either signal and then raises it again: then we are done.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    serve_forever(ready, host=host, port=port, directory=data, faults=faults, seed=seed)
+    serve_forever(
+        ready, host=host, port=port, directory=data, faults=faults, seed=seed, geo_database=geo_database
+    )
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
@@ -131,4 +148,4 @@ def _announce(server: LocalServer, *, as_json: bool) -> None:
     }
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(str(value))}")
-    note(f"serving {document['url']}; stop with Ctrl-C")
+    note(f"serving {document['url']}: a browser shows there what is in it; stop with Ctrl-C")

@@ -19,7 +19,7 @@ try:
     from keen_client.server.store import Store
 except ModuleNotFoundError as error:
     package = (error.name or "").partition(".")[0]
-    if package not in {"anyio", "duckdb", "starlette", "uvicorn"}:
+    if package not in {"anyio", "duckdb", "starlette", "ua_parser", "uvicorn"}:
         raise
     raise MissingExtraError(
         f"the local server needs the package {package}, which is not installed; nothing was started",

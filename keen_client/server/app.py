@@ -21,9 +21,11 @@ from keen_client.server.areas.datasets import DatasetsArea
 from keen_client.server.areas.discovery import DiscoveryArea
 from keen_client.server.areas.events import EventsArea
 from keen_client.server.areas.keys import KeysArea
+from keen_client.server.areas.page import PageArea, is_asked_for, page
 from keen_client.server.areas.queries import QueriesArea
 from keen_client.server.areas.saved_queries import SavedQueriesArea
 from keen_client.server.call import Call
+from keen_client.server.geography import Geography
 from keen_client.server.keyring import Keyring
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
@@ -36,7 +38,8 @@ from keen_client.server.store import Store
 METHODS: Final = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]
 
 _logger: Final = logging.getLogger("keen_client.server")
-_CONTROL: Final = "/_control/"
+#: What a real Keen does not have; faults leave it alone.
+_OWN: Final = "/_"
 _CORS: Final = {
     "access-control-allow-origin": "*",
     "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
@@ -60,6 +63,7 @@ class Api:
             QueriesArea(services),
             KeysArea(services),
             ControlArea(services),
+            PageArea(services),
         ]
         self.router = Router(areas, services.project.id)
 
@@ -78,7 +82,7 @@ class Api:
             text = "An unexpected error happened. A write may or may not have been stored."
             response = json_reply({"message": text, "error_code": INTERNAL}, 500)
         faults = self.services.faults
-        if faults.faults.slow_ms and not call.path.startswith(_CONTROL):
+        if faults.faults.slow_ms and not call.path.startswith(_OWN):
             faults.count("slow")
             await self.services.pause(faults.faults.slow_ms)
         response.headers.update(_CORS)
@@ -88,7 +92,9 @@ class Api:
     async def _answer(self, call: Call) -> Response:
         if call.method == "OPTIONS":
             return Response(status_code=204)
-        struck = None if call.path.startswith(_CONTROL) else self._struck_before()
+        if is_asked_for(call):
+            return page()
+        struck = None if call.path.startswith(_OWN) else self._struck_before()
         if struck is not None:
             return struck
         route = self.router.find(call)
@@ -109,8 +115,12 @@ def create_app(
     store: Store,
     faults: FaultEngine | None = None,
     clock: Clock | None = None,
+    geography: Geography | None = None,
 ) -> Starlette:
-    """The server as an ASGI application. The caller closes *store* when it is done."""
+    """The server as an ASGI application. The caller closes *store* when it is done.
+
+    *geography* is what ``keen:ip_to_geo`` looks addresses up in; None leaves its output out.
+    """
     keyring = Keyring(project, store.directory)
-    api = Api(Services(project, keyring, store, faults or FaultEngine(), clock or SystemClock()))
+    api = Api(Services(project, keyring, store, faults or FaultEngine(), clock or SystemClock(), geography))
     return Starlette(routes=[Route("/{path:path}", api.handle, methods=METHODS)])

@@ -43,11 +43,15 @@ _MAX_RECURSION: Final = 50
 
 
 class Admitted(NamedTuple):
-    """A normalised event. ``timestamp_ms`` is its time, ``token`` its uniqueness token, if it has one."""
+    """A normalised event. ``timestamp_ms`` is its time, ``token`` its uniqueness token, if it has one.
+
+    ``addons`` is what it asks to be enriched with, as it was sent; None for nothing.
+    """
 
     timestamp_ms: int
     token: str | None
     event: dict[str, Any]
+    addons: object = None
 
 
 def check_collection_name(name: str) -> None:
@@ -94,9 +98,9 @@ def admit(event: object, created_ms: int, created_iso: str, keen_id: str) -> Adm
     given["timestamp"] = timestamp
     given["created_at"] = created_iso
     given["id"] = keen_id
-    given.pop("addons", None)
+    addons = given.pop("addons", None)
     event["keen"] = given
-    return Admitted(timestamp_ms, token, event)
+    return Admitted(timestamp_ms, token, event, addons)
 
 
 def nulled(event: dict[str, Any]) -> dict[str, Any]:

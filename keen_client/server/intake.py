@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from keen_client._foundation.clock import Clock, ms_to_iso
+from keen_client.server.addons import Addons, Origin
 from keen_client.server.ingest import (
     MAX_EVENT_BYTES,
     Admitted,
@@ -38,7 +39,8 @@ _SUCCESS: Final[Mapping[str, Any]] = {"success": True}
 class Intake:
     """Takes writes. Thread-safe; writes are handled one after the other, in order of arrival."""
 
-    def __init__(self, store: Store, faults: FaultEngine, clock: Clock) -> None:
+    def __init__(self, store: Store, faults: FaultEngine, clock: Clock, addons: Addons | None = None) -> None:
+        self._addons = addons or Addons()
         self._store = store
         self._faults = faults
         self._clock = clock
@@ -46,16 +48,21 @@ class Intake:
         # Part of every keen.id, so that two runs on one directory never give the same one twice.
         self._run = secrets.token_hex(3)
 
-    def write_one(self, collection: str, event: object, size: int) -> None:
-        """Store one event, or raise the refusal that answers it. *size* is the body's, in bytes."""
+    def write_one(self, collection: str, event: object, size: int, origin: Origin | None = None) -> None:
+        """Store one event, or raise the refusal that answers it. *size* is the body's, in bytes.
+
+        *origin* fills in the event's placeholders; None where it has none.
+        """
         check_collection_name(collection)
         if size > MAX_EVENT_BYTES:
             raise Refusal(413, TOO_LARGE, f"An event may have at most {MAX_EVENT_BYTES} bytes.")
-        (result,) = self._write({collection: [event]})[collection]
+        (result,) = self._write({collection: [event]}, origin)[collection]
         if isinstance(result, Refusal):
             raise result
 
-    def write_many(self, batch: object, size: int) -> dict[str, list[Mapping[str, Any]]]:
+    def write_many(
+        self, batch: object, size: int, origin: Origin | None = None
+    ) -> dict[str, list[Mapping[str, Any]]]:
         """Store a bulk body and mirror it: one result per event, in order.
 
         Raises a refusal only where the whole batch is refused, and then nothing of it was stored.
@@ -66,12 +73,19 @@ class Intake:
             _check_sizes(batch)
         return {
             collection: [_SUCCESS if result is None else _failure(result) for result in results]
-            for collection, results in self._write(batch).items()
+            for collection, results in self._write(batch, origin).items()
         }
 
-    def _write(self, batch: Mapping[str, Sequence[object]]) -> dict[str, list[Refusal | None]]:
+    def _write(
+        self, batch: Mapping[str, Sequence[object]], origin: Origin | None
+    ) -> dict[str, list[Refusal | None]]:
+        if origin is not None:
+            for event in (event for events in batch.values() for event in events):
+                if isinstance(event, dict):
+                    origin.fill_in(event)
         with self._lock:
-            writing = _Writing(self._store, self._faults, self._clock.wall_ms(), self._run)
+            now_ms = self._clock.wall_ms()
+            writing = _Writing(self._store, self._faults, now_ms, self._run, self._addons)
             results = {collection: writing.take(collection, events) for collection, events in batch.items()}
             writing.commit()
             return results
@@ -80,7 +94,8 @@ class Intake:
 class _Writing:
     """One write request at work."""
 
-    def __init__(self, store: Store, faults: FaultEngine, now_ms: int, run: str) -> None:
+    def __init__(self, store: Store, faults: FaultEngine, now_ms: int, run: str, addons: Addons) -> None:
+        self._addons = addons
         self._store = store
         self._faults = faults
         self._now_ms = now_ms
@@ -103,6 +118,8 @@ class _Writing:
         for event in events:
             try:
                 admitted = admit(event, self._now_ms, self._now_iso, self._keen_id(seq))
+                if admitted.addons is not None:
+                    self._addons.apply(admitted.event, admitted.addons)
                 self._keep(collection, admitted, seq, seen)
                 results.append(None)
             except Refusal as refusal:
@@ -124,7 +141,7 @@ class _Writing:
         return f"{self._id_prefix}{seq & 0xFFFFFFFFFF:010x}"
 
     def _keep(self, collection: str, admitted: Admitted, seq: int, seen: dict[str, int]) -> None:
-        timestamp_ms, token, event = admitted
+        timestamp_ms, token, event, _ = admitted
         if self._repeats == "off":
             token = None
         elif token in seen:

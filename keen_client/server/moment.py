@@ -24,14 +24,21 @@ def parse_moment(text: str) -> int:
 
     Raises :class:`ValueError` where *text* is not a time.
     """
+    return datetime_to_ms(parse_local(text).astimezone(UTC))
+
+
+def parse_local(text: str) -> datetime:
+    """The moment of *text* with the offset that it is written in; no zone means UTC.
+
+    Raises :class:`ValueError` where *text* is not a time.
+    """
     found = _ACCEPTED.fullmatch(text.strip().upper())
     if found is None:
         message = f"not an ISO 8601 time: {text[:64]!r}"
         raise ValueError(message)
     day, clock, seconds, fraction, zone = found.groups()
     micros = (fraction or "0").ljust(6, "0")[:6]
-    moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}{seconds or ':00'}.{micros}{zone or 'Z'}")
-    return datetime_to_ms(moment.astimezone(UTC))
+    return datetime.fromisoformat(f"{day}T{clock or '00:00'}{seconds or ':00'}.{micros}{zone or 'Z'}")
 
 
 def parse_canonical(text: str) -> int:

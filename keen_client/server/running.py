@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from keen_client._foundation.clock import Clock, SystemClock
 from keen_client.server.app import create_app
 from keen_client.server.faults import Faults, parse_faults
+from keen_client.server.geography import Geography
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
 from keen_client.server.reply import CUT_EXTENSION
@@ -72,7 +73,8 @@ class LocalServer:
     ``directory`` keeps events, tokens and the made-up project across restarts;
     without one everything is in memory. ``faults`` is a :class:`Faults` or texts
     like ``"lose=0.02"``; ``seed`` makes their decisions repeatable. ``clock``
-    may be simulated. A ``host`` that is not loopback is warned about on stderr.
+    may be simulated. ``geo_database`` is a file of MaxMind's format, which ``keen:ip_to_geo``
+    looks addresses up in. A ``host`` that is not loopback is warned about on stderr.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class LocalServer:
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Clock | None = None,
+        geo_database: Path | str | None = None,
     ) -> None:
         self._directory = None if directory is None else Path(directory)
         self._given_project = project
@@ -93,6 +96,7 @@ class LocalServer:
         self.faults = FaultEngine(given, seed)
         self._host = host
         self._port = port
+        self._geography = None if geo_database is None else Geography(Path(geo_database))
         self._clock = clock or SystemClock()
         self._store: Store | None = None
         self._server: _Uvicorn | None = None
@@ -228,7 +232,7 @@ class LocalServer:
             raise
 
     def _make_server(self, ready: Callable[[], None]) -> _Uvicorn:
-        app = create_app(self.project, self.store, self.faults, self._clock)
+        app = create_app(self.project, self.store, self.faults, self._clock, self._geography)
         config = uvicorn.Config(
             app,
             http=CuttingProtocol,
@@ -266,12 +270,16 @@ def serve_forever(
     directory: Path | str | None = None,
     faults: Iterable[str] = (),
     seed: int | None = None,
+    geo_database: Path | str | None = None,
 ) -> None:
     """Serve until a signal stops it, with the project of the environment or a made-up one.
 
     Raises :class:`ValueError` for a wrong fault, :class:`OSError` when the port is taken.
     """
-    LocalServer(directory=directory, faults=faults, seed=seed, host=host, port=port).serve_forever(ready)
+    server = LocalServer(
+        directory=directory, faults=faults, seed=seed, host=host, port=port, geo_database=geo_database
+    )
+    server.serve_forever(ready)
 
 
 def warn_when_exposed(host: str) -> None:

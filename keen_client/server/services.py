@@ -10,6 +10,7 @@ import anyio.to_thread
 import attrs
 
 from keen_client._foundation.clock import MS_PER_SECOND, Clock
+from keen_client.server.geography import Geography
 from keen_client.server.keyring import Keyring
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
@@ -28,6 +29,7 @@ class Services:
     store: Store
     faults: FaultEngine
     clock: Clock
+    geography: Geography | None = None
 
     async def in_thread(
         self, work: Callable[[Unpack[_Arguments]], _Result], *arguments: *_Arguments

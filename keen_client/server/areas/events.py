@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from keen_client.server import catalogue
 from keen_client.server.access_key import autofilled
+from keen_client.server.addons import Addons, Origin
 from keen_client.server.call import Call, parse_json
 from keen_client.server.deletion import delete_events, delete_property
 from keen_client.server.intake import Intake
@@ -34,7 +35,8 @@ class EventsArea:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._intake = Intake(services.store, services.faults, services.clock)
+        addons = Addons(services.geography)
+        self._intake = Intake(services.store, services.faults, services.clock, addons)
         self.routes = (
             Route("POST", _EVENTS, _WRITES, self._write_many),
             Route("GET", _EVENTS, _SCHEMA, self._collections),
@@ -54,7 +56,7 @@ class EventsArea:
             for events in batch.values():
                 for event in events if isinstance(events, list) else ():
                     autofilled(event, autofill)
-        return self._after_store(json_reply(self._intake.write_many(batch, len(body))))
+        return self._after_store(json_reply(self._intake.write_many(batch, len(body), _origin(call, body))))
 
     async def _write_one(self, call: Call) -> Response:
         self._write(call, await call.body())
@@ -78,7 +80,7 @@ class EventsArea:
 
     def _write(self, call: Call, body: bytes) -> None:
         event = autofilled(parse_json(body), call.credential.autofill)
-        self._intake.write_one(call.names["collection"], event, len(body))
+        self._intake.write_one(call.names["collection"], event, len(body), _origin(call, body))
 
     def _after_store(self, reply: Response) -> Response:
         """What is left to do, or to do wrong, once a write is stored."""
@@ -122,6 +124,15 @@ class EventsArea:
     def _schema(self, collection: str) -> dict[str, Any]:
         with self._services.store.reading() as engine:
             return catalogue.collection_document(engine, self._services.project, collection)
+
+
+def _origin(call: Call, body: bytes) -> Origin | None:
+    """Where the write came from, if *body* may ask for it: few do, and the others are spared a walk."""
+    # An encoder may have escaped the dollar sign.
+    if b"{keen." not in body:
+        return None
+    client = call.request.client
+    return Origin(None if client is None else client.host, call.request.headers.get("user-agent"))
 
 
 def _base64(text: str) -> bytes:
