@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 #: Only the owner reads and writes.
 PRIVATE_FILE_MODE: Final = 0o600
@@ -78,13 +80,17 @@ def make_private_directory(path: Path) -> bool:
     return True
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace *path* by *content*, privately: a reader sees the old file or the new one, whole."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Write *path* anew, privately: a reader sees the old file or the new one, whole.
+
+    Under its name it stands only once the block has ended without an error.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE_MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             sync_descriptor(file.fileno())
         temporary.replace(path)
@@ -92,6 +98,12 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace *path* by *content*; see :func:`whole_file`."""
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def allocate(path: Path, size_bytes: int) -> None:
