@@ -6,6 +6,7 @@ is not in it is ``UNKNOWN``, as with any such table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -46,6 +47,8 @@ _SITES: Final[Mapping[str, _Site]] = {
     "x.com": _Site("SOCIAL", "Twitter"),
     "youtube.com": _Site("SOCIAL", "YouTube"),
 }
+# Google has one domain a country: google.de, www.google.co.uk.
+_GOOGLE_HOST: Final = re.compile(r"(?:www\.)?google\.(?:[a-z]{2,3}|com?\.[a-z]{2})")
 _GOOGLE: Final = _Site("SEARCH", "Google", ("q",))
 _UNKNOWN: Final = _Site("UNKNOWN", "")
 
@@ -74,7 +77,4 @@ def _site(host: str) -> _Site:
         found = _SITES.get(".".join(labels[start:]))
         if found is not None:
             return found
-        # Google has one domain a country: google.de, www.google.co.uk.
-        if labels[start] == "google" and start in (0, 1) and labels[0] in ("google", "www"):
-            return _GOOGLE
-    return _UNKNOWN
+    return _GOOGLE if _GOOGLE_HOST.fullmatch(host) else _UNKNOWN
