@@ -104,9 +104,18 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 def _tell(result: DemoResult, settle_ms: int, keep: Path | None) -> None:
     from keen_client.cli.proof import can_draw, show_lines
-    from keen_client.report.terminal import Look, plan_lines, verification_lines
+    from keen_client.report.look import Look
+    from keen_client.report.run import plan_lines
+    from keen_client.report.terminal import verification_lines
 
-    look = Look(ascii_only=not can_draw(), days_max=14, windows_max=3, settle_ms=settle_ms)
+    look = Look(
+        ascii_only=not can_draw(),
+        days_max=14,
+        windows_max=3,
+        list_max=9,
+        settle_ms=settle_ms,
+        has_hints=keep is not None,
+    )
     night = result.night
     show_lines(verification_lines(night.before, "BEFORE the replay", look))
     say()

@@ -39,7 +39,8 @@ def nightly(
     nightly or replay job is at work.
     """
     from keen_client.cli.proof import look_of, open_night, show_lines, title_of
-    from keen_client.report.terminal import plan_lines, verification_lines
+    from keen_client.report.run import plan_lines
+    from keen_client.report.terminal import verification_lines
 
     with open_night(connection, windows) as (night, machinery):
         report = night.run(

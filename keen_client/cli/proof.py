@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from keen_client.cli.options import Connection, Windows
 from keen_client.cli.progress import progress_bars
@@ -14,9 +16,10 @@ from keen_client.cli.times import parse_duration
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from keen_client.client.settings import Settings
     from keen_client.client.wiring import Machinery
     from keen_client.replay.night import Night
-    from keen_client.report.terminal import Look
+    from keen_client.report.look import Look
 
 
 @contextmanager
@@ -45,15 +48,22 @@ def open_night(connection: Connection, windows: Windows) -> Iterator[tuple[Night
 
 
 def title_of(command: str, machinery: Machinery) -> str:
-    """The first words of a report."""
-    return f"keen-client {command}   project {machinery.settings.project_id} at {machinery.settings.base_url}"
+    """The first words of a report: of which project, and of whose log."""
+    return title(command, machinery.settings)
 
 
-def look_of(windows: Windows) -> Look:
+def title(command: str, settings: Settings) -> str:
+    """The same, where there is no machinery yet."""
+    project = f"project {settings.project_id} at {settings.base_url}"
+    return f"keen-client {command}   {project}   log {settings.log} on {platform.node() or 'this machine'}"
+
+
+def look_of(windows: Windows, by: Literal["day", "origin"] = "day") -> Look:
     """How reports look on this terminal."""
-    from keen_client.report.terminal import Look
+    from keen_client.report.look import Look
 
     return Look(
+        by=by,
         ascii_only=not can_draw(),
         settle_ms=None if windows.settle is None else parse_duration(windows.settle),
     )
@@ -71,9 +81,17 @@ def can_draw() -> bool:
 
 
 def show_lines(lines: Iterable[Text]) -> None:
-    """Print report lines to stdout, in colour where that is a terminal and NO_COLOR is not set."""
+    """Print report lines to stdout, in colour where that is a terminal and NO_COLOR is not set.
+
+    Long lines are folded to the terminal's width; where something else reads
+    them, each stays one line unless COLUMNS says how wide it may be.
+    """
     from rich.console import Console
 
+    from keen_client.report.folding import fold
+
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        lines = fold(lines, console.width)
     for line in lines:
         console.print(line)

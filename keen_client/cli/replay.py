@@ -42,7 +42,8 @@ def replay(
     Exit status: as of verify; 75 when another nightly or replay job is at work.
     """
     from keen_client.cli.proof import look_of, open_night, show_lines, title_of
-    from keen_client.report.terminal import plan_lines, verification_lines
+    from keen_client.report.run import plan_lines
+    from keen_client.report.terminal import verification_lines
 
     if show_run is not None:
         return _show_run(show_run, connection, as_json=as_json)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from keen_client.cli.options import Connection, Windows, connection_options, json_option, window_options
@@ -21,9 +23,23 @@ from keen_client.cli.times import parse_time
     metavar="COLLECTION@START",
     help="Print one window by minutes, and its events with evidence, from what is stored; asks nothing.",
 )
+@click.option(
+    "--by",
+    type=click.Choice(["day", "origin"]),
+    default="day",
+    show_default=True,
+    help="Draw a map of days, or a row for each origin: a segment, which is one day of recording.",
+)
 @connection_options
 @json_option
-def verify(windows: Windows, ndjson: bool, show: str | None, connection: Connection, as_json: bool) -> int:
+def verify(
+    windows: Windows,
+    ndjson: bool,
+    show: str | None,
+    by: Literal["day", "origin"],
+    connection: Connection,
+    as_json: bool,
+) -> int:
     """Compare the server with the log, window by window. Sends nothing to the server.
 
     Exit status: 0 every window matches; otherwise the OR of 4 short, 8 excess,
@@ -48,7 +64,7 @@ def verify(windows: Windows, ndjson: bool, show: str | None, connection: Connect
         for row in report.rows():
             click.echo(json_line(row), nl=False)
     else:
-        show_lines(verification_lines(report, title, look_of(windows)))
+        show_lines(verification_lines(report, title, look_of(windows, by)))
     return report.exit_status()
 
 

@@ -6,7 +6,7 @@ A window that could not be checked has a glyph as loud as one that is wrong.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -22,7 +22,9 @@ HOURS: Final = 24
 DAYS_UNFOLDED_MAX: Final = 14
 #: Stretches shorter than this are not folded.
 _FOLD_MIN: Final = 3
-_RULER: Final = "00          06          12          18          24 UTC"
+#: Cells stand in groups of so many.
+GROUP: Final = 6
+_RULER: Final = "00     06     12     18     24 UTC"
 
 
 @attrs.frozen
@@ -84,7 +86,7 @@ def day_rows(windows: Iterable[WindowReport]) -> list[DayRow]:
         first = (window.start_ms - day_ms) // MS_PER_HOUR
         last = min(HOURS - 1, (window.end_ms - 1 - day_ms) // MS_PER_HOUR)
         for hour in range(first, last + 1):
-            row[hour] = _worse(row[hour], window.state)
+            row[hour] = worse(row[hour], window.state)
     return [DayRow(day_ms, tuple(cells[day_ms]), counts[day_ms]) for day_ms in sorted(cells)]
 
 
@@ -119,32 +121,51 @@ def legend(windows: Iterable[WindowReport], *, ascii_only: bool = False) -> Text
     line = Text()
     for glyph in dict.fromkeys(GLYPHS.values()):
         if glyph in present:
-            line.append(" " if line else "")
+            line.append("  " if line else "")
             line.append(glyph.ascii if ascii_only else glyph.sign, style=glyph.style)
-            line.append(f" {glyph.meaning} ")
+            line.append(f" {glyph.meaning}")
     return line
 
 
-def words(counts: Counter[Verdict]) -> str:
+def words(counts: Mapping[Verdict, int]) -> str:
     """What a stretch holds: ``final``, ``match``, or the count of each state that is neither."""
     if set(counts) == {Verdict.FINAL}:
         return "final"
     if set(counts) <= GOOD:
         return "match"
     return ", ".join(
-        f"{counts[state]:,} {state}" for state in reversed(GLYPHS) if counts[state] and state not in GOOD
+        f"{counts[state]:,} {state}" for state in reversed(GLYPHS) if counts.get(state) and state not in GOOD
     )
+
+
+def row_of(cells: Sequence[Verdict | None], *, ascii_only: bool = False) -> Text:
+    """The glyphs of *cells*, in groups; None stays blank."""
+    line = Text()
+    for number, cell in enumerate(cells):
+        if number and number % GROUP == 0:
+            line.append(" ")
+        if cell is None:
+            line.append(" ")
+        else:
+            glyph = GLYPHS[cell]
+            line.append(glyph.ascii if ascii_only else glyph.sign, style=glyph.style)
+    return line
+
+
+def worse(one: Verdict | None, other: Verdict) -> Verdict:
+    """Of two states the one to be shown where there is room for one."""
+    return other if one is None else max(one, other, key=_SEVERITY.__getitem__)
+
+
+def style_of(states: Iterable[Verdict]) -> str:
+    """The style of the worst of *states*."""
+    return GLYPHS[max(states, key=_SEVERITY.__getitem__)].style
 
 
 def _line(row: DayRow, *, ascii_only: bool) -> Text:
     line = Text(f"{ms_to_day(row.day_ms)}  ")
-    for cell in row.cells:
-        if cell is None:
-            line.append("  ")
-        else:
-            glyph = GLYPHS[cell]
-            line.append(f"{glyph.ascii if ascii_only else glyph.sign} ", style=glyph.style)
-    line.append(" ")
+    line.append_text(row_of(row.cells, ascii_only=ascii_only))
+    line.append("  ")
     line.append(words(row.counts), style=_style([row]))
     return line
 
@@ -169,9 +190,4 @@ def _sum(rows: Iterable[DayRow]) -> Counter[Verdict]:
 
 
 def _style(rows: Sequence[DayRow]) -> str:
-    worst = max((state for row in rows for state in row.counts), key=_SEVERITY.__getitem__)
-    return GLYPHS[worst].style
-
-
-def _worse(one: Verdict | None, other: Verdict) -> Verdict:
-    return other if one is None else max(one, other, key=_SEVERITY.__getitem__)
+    return style_of(state for row in rows for state in row.counts)

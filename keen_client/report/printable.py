@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keen_client._foundation.clock import ms_to_iso
+
 
 def printable(text: object) -> str:
     r"""*text* as one line of printable characters; all others stand as their escapes (``\x1b``, ``\n``)."""
@@ -43,3 +45,8 @@ def span(duration_ms: int) -> str:
         if duration_ms and duration_ms % unit_ms == 0 and duration_ms // unit_ms >= (2 if unit == "d" else 1):
             return f"{duration_ms // unit_ms} {unit}"
     return f"{duration_ms / 1000:g} s"
+
+
+def minute(ms: int) -> str:
+    """The minute of a moment in UTC milliseconds since 1970: ``2026-10-01T04:00Z``."""
+    return f"{ms_to_iso(ms)[:16]}Z"

@@ -11,10 +11,39 @@ from rich.text import Text
 
 from keen_client.report.printable import printable
 
+#: Ids shown of one list of a plan.
+IDS_SHOWN: Final = 10
 #: Events listed; the JSON document has them all.
 EVENTS_SHOWN: Final = 200
 #: Deletions printed in full.
 _DELETIONS_SHOWN: Final = 10
+
+
+def plan_lines(document: Mapping[str, Any]) -> list[Text]:
+    """What a replay did or would do; *document* is that of ``replay --json``."""
+    planned = int(document["planned"])
+    if document["dry_run"]:
+        lines = [Text(f"PLAN  {planned:,} events would be resent", style="bold")]
+        if planned:
+            ids = [str(event["id"]) for event in document["events"]]
+            lines.append(Text(f"  {_some(ids)}"))
+            lines.append(Text("  nothing was sent; add --yes to resend them"))
+        return lines
+    if document["stopped"]:
+        return [
+            Text(f"STOPPED  nothing was resent: {printable(document['stopped'])}", style="bold red"),
+            Text(f"  {planned:,} events wait; --max-replay {planned} lets them go"),
+        ]
+    lines = [Text(f"REPLAYED  {document['replayed']:,} of {planned:,} events", style="bold")]
+    if document["run"] is not None:
+        lines[0].append(f" in run {document['run']}")
+    if document["found"]:
+        lines.append(Text(f"  {len(document['found']):,} turned out to be there: {_some(document['found'])}"))
+    if document["unsettled"]:
+        lines.append(
+            Text(f"  {document['unsettled']:,} are with the sender and not answered yet", style="yellow")
+        )
+    return [*lines, *undo_lines(document.get("undo") or ())]
 
 
 def run_lines(document: Mapping[str, Any]) -> list[Text]:
@@ -63,3 +92,8 @@ def undo_lines(undo: Sequence[Mapping[str, Any]]) -> Iterable[Text]:
         )
     if len(undo) > _DELETIONS_SHOWN:
         yield Text(f"    and {len(undo) - _DELETIONS_SHOWN:,} more deletions; --json lists them all")
+
+
+def _some(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - IDS_SHOWN:,} more; --json lists them all" if len(ids) > IDS_SHOWN else ""
+    return " ".join(printable(text) for text in ids[:IDS_SHOWN]) + more

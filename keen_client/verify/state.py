@@ -105,13 +105,18 @@ def unsettled_state(facts: WindowFacts, preset: Preset, now_ms: int) -> WindowSt
     if facts.moved:
         return WindowState(early, "it changed while it was being read", max(settled_ms, now_ms))
     if now_ms < settled_ms:
-        return WindowState(early, f"it settles at {ms_to_iso(settled_ms)}", settled_ms)
+        return WindowState(early, settles_at(settled_ms), settled_ms)
     offset_ms = facts.clock_offset_ms
     if preset.settle_ms and offset_ms is not None and abs(offset_ms) > CLOCKS_APART_MAX_MS:
         minutes = abs(offset_ms) // MS_PER_MINUTE
         reason = f"the server's clock and this machine's are {minutes} minutes apart"
         return WindowState(Verdict.SETTLING, reason, now_ms)
     return None
+
+
+def settles_at(settled_ms: int) -> str:
+    """The reason of a window that only has to rest until then."""
+    return f"it settles at {ms_to_iso(settled_ms)}"
 
 
 def _unread(last: Observation | None, facts: WindowFacts, settled_ms: int) -> WindowState:

@@ -40,9 +40,18 @@ def test_a_day_is_a_row_of_24_hours() -> None:
     assert row.cells == (Verdict.MATCH, *[None] * 22, Verdict.SHORT)
     ruler, line = (text.plain for text in draw([row]))
     assert line.startswith("2026-10-01  \N{BLACK SQUARE} ")
-    assert line[12 + 2 * 23] == GLYPHS[Verdict.SHORT].sign
+    assert line[12 + 23 + 23 // 6] == GLYPHS[Verdict.SHORT].sign
     assert line.endswith("1 short")
-    assert ruler.index("06") == 12 + 2 * 6
+    assert ruler.index("06") == 12 + 6 + 1
+
+
+def test_an_hour_stands_under_its_number() -> None:
+    """Cells are grouped by six hours, and the ruler names the first of each group."""
+    rows = day_rows([window(Verdict.SHORT, DAY_MS + hour * MS_PER_HOUR) for hour in (0, 6, 12, 18)])
+    ruler, line = (text.plain for text in draw(rows))
+    assert [i for i, sign in enumerate(line) if sign == GLYPHS[Verdict.SHORT].sign] == [
+        ruler.index(hour) for hour in ("00", "06", "12", "18")
+    ]
 
 
 @pytest.mark.parametrize("state", sorted(set(Verdict) - GOOD))

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
 from keen_client.api.cost import Cost
 from keen_client.events.identity import EntryId
+from keen_client.report.heat_map import GLYPHS
+from keen_client.report.look import Look
 from keen_client.report.printable import printable, share, size, span
-from keen_client.report.terminal import Look, plan_lines, result_line, verification_lines
-from keen_client.verify.report import VerifyReport, WindowReport
+from keen_client.report.run import plan_lines
+from keen_client.report.terminal import result_line, verification_lines
+from keen_client.report.window_lines import TOLD_BY_LISTS
+from keen_client.verify.judge import describe
+from keen_client.verify.locate import Findings
+from keen_client.verify.report import Audit, Segment, Share, VerifyReport, WindowReport
+from keen_client.verify.segments import segments_of
+from keen_client.verify.state import settles_at
 from keen_client.verify.verdict import EXIT_BITS, Verdict
 
 DAY_MS = 20_727 * MS_PER_DAY  # 2026-10-01
@@ -28,8 +36,9 @@ def window(state: Verdict, hour: int = 0, **given: Any) -> WindowReport:
     )
 
 
-def report(*windows: WindowReport, warnings: tuple[str, ...] = ()) -> VerifyReport:
+def report(*windows: WindowReport, warnings: tuple[str, ...] = (), **given: Any) -> VerifyReport:
     return VerifyReport(
+        **given,
         as_of_ms=DAY_MS + MS_PER_DAY,
         preset="standard",
         windows=windows,
@@ -80,7 +89,7 @@ def test_a_bad_window_shows_its_difference_and_first_ids() -> None:
     ids = [EntryId(ORIGIN, seq) for seq in range(1, 8)]
     told = text(report(window(Verdict.MIXED, 4, server_count=5, missing=ids, duplicate=ids[:2])))
     assert "2026-10-01T04:00Z  -5  mixed" in told
-    assert f"missing 7: {ORIGIN}-1 {ORIGIN}-2 {ORIGIN}-3 and 4 more" in told
+    assert f"missing 7: {' '.join(map(str, ids))}" in told
     assert f"duplicate 2: {ORIGIN}-1 {ORIGIN}-2" in told
 
 
@@ -94,9 +103,234 @@ def test_windows_alike_are_told_in_one_line() -> None:
     assert "(24 windows)" in told
 
 
+def test_windows_that_only_rest_are_told_in_one_line() -> None:
+    """Their reason is the time of the next look, which they share to the minute."""
+    windows = [
+        window(Verdict.SETTLING, hour, reason=settles_at(due_ms), due_ms=due_ms)
+        for hour in range(0, 24, 2)
+        for due_ms in [DAY_MS + 2 * MS_PER_DAY + hour]
+    ]
+    told = text(report(*windows))
+    assert (
+        "2026-10-01T00:00Z to 2026-10-01T23:00Z (12 windows)  settling  next look 2026-10-03T00:00Z" in told
+    )
+    assert "it settles at" not in told
+
+
+def test_a_reason_that_lists_say_is_not_said_twice() -> None:
+    """What the lists count is left out; what they do not have is told."""
+    one = [EntryId(ORIGIN, 1)]
+    said = window(Verdict.EXCESS, duplicate=one, reason="1 there more than once")
+    unsaid = window(
+        Verdict.EXCESS,
+        1,
+        duplicate=one,
+        reason="1 there more than once, 2 refused or dropped, and there all the same",
+    )
+    told = text(report(said, unsaid))
+    assert told.count("1 there more than once") == 1
+    assert "2 refused or dropped" in told
+
+
+def test_words_left_out_are_words_of_the_judge() -> None:
+    """Each is one that a verdict's reason has; another would be told beside its list."""
+    ids = {EntryId(ORIGIN, 1)}
+    found = Findings(
+        missing=ids,
+        duplicate=dict.fromkeys(ids, 2),
+        corrupt=ids,
+        shifted=ids,
+        arrived=ids,
+        disputed=ids,
+        collision=ids,
+    )
+    assert {part.removeprefix("1 ") for part in describe(found).split(", ")} == TOLD_BY_LISTS
+
+
+def test_what_an_earlier_read_named_is_marked_with_its_time() -> None:
+    """While the window settles they stay named, apart from what this read found, and the result counts them."""
+    ids = [EntryId(ORIGIN, 1), EntryId(ORIGIN, 2)]
+    settling = window(Verdict.SETTLING, duplicate=ids, seen_earlier=dict.fromkeys(ids, DAY_MS + 61_000))
+    told = text(report(settling, window(Verdict.MATCH, 1)))
+    assert f"settling  duplicate 2 (seen 2026-10-01T00:01Z): {ORIGIN}-1 {ORIGIN}-2" in told
+    assert "2 events WRONG when last seen" in told
+    mixed = window(Verdict.DISPUTED, duplicate=ids, seen_earlier={ids[1]: DAY_MS})
+    assert f"duplicate 1: {ORIGIN}-1  duplicate 1 (seen 2026-10-01T00:00Z): {ORIGIN}-2" in text(report(mixed))
+
+
+def test_what_changed_is_told_with_what_it_was() -> None:
+    """Newly short, newly matching and newly final windows, each kind in a line; what stayed is not told."""
+    found = report(
+        window(Verdict.SHORT, 0, was=Verdict.MATCH),
+        window(Verdict.MATCH, 1, was=Verdict.REPLAYED),
+        window(Verdict.FINAL, 2, was=Verdict.MATCH),
+        window(Verdict.FINAL, 3, was=Verdict.MATCH),
+        window(Verdict.FINAL, 4, was=Verdict.MATCH),
+        window(Verdict.MATCH, 5, was=Verdict.MATCH),
+        window(Verdict.MATCH, 6),
+    )
+    lines = text(found).splitlines()
+    at = lines.index("changed since each window was last read:   1 were never read before")
+    assert lines[at + 1 : at + 4] == [
+        "  now short 1 (was match): things 2026-10-01T00:00Z",
+        "  now final 3 (was match): things 2026-10-01T02:00Z, things 2026-10-01T03:00Z and 1 more",
+        "  now match 1 (was replayed): things 2026-10-01T01:00Z",
+    ]
+    assert "short, was match" in text(found)
+
+
+@pytest.mark.parametrize(
+    ("was", "told"),
+    [(Verdict.MATCH, "last read: nothing"), (None, "last read: all is new   1 were never read before")],
+)
+def test_where_nothing_changed_the_report_says_so(was: Verdict | None, told: str) -> None:
+    """No line would leave open whether anybody looked."""
+    assert told in text(report(window(Verdict.MATCH, was=was)))
+
+
+def test_amounts_that_were_not_compared_are_shouted() -> None:
+    """What a match does not rest on stands beside what it does."""
+    audit = Audit(collection="things", exact=("price",), left_out=(("tax", "not a number in every event"),))
+    told = text(report(window(Verdict.MATCH), audited=(audit,)))
+    assert "amounts compared   things: price" in told
+    assert "amounts NOT COMPARED   things: tax (not a number in every event)" in told
+
+
+def named(window_count: int, ids_each: int) -> list[WindowReport]:
+    return [
+        window(
+            Verdict.SHORT,
+            hour,
+            missing=[EntryId(ORIGIN, hour * ids_each + n) for n in range(1, ids_each + 1)],
+        )
+        for hour in range(window_count)
+    ]
+
+
+def test_up_to_the_limit_every_event_in_doubt_is_named() -> None:
+    """A hundred are listed, each, and nothing is said to be left out."""
+    windows = named(10, 10)
+    told = text(report(*windows))
+    assert all(f"{entry_id}" in told.split() for window in windows for entry_id in window.missing)
+    assert "NOT LISTED" not in told
+
+
+def test_beyond_the_limit_the_rest_is_counted_with_how_to_list_it() -> None:
+    """Of 250 events in doubt 100 are named; 150 are counted, and the commands that list them stand there."""
+    told = text(report(*named(10, 25)))
+    listed = {word for word in told.split() if word.startswith(f"{ORIGIN}-")}
+    assert len(listed) == 100
+    assert "missing 25: not listed" in told
+    assert "NOT LISTED  150 of 250 events in doubt" in told
+    assert "verify --ndjson" in told
+    assert "keen-client verify --show things@2026-10-01T04:00:00Z" in told
+
+
+def test_events_of_windows_that_are_not_told_singly_are_not_listed_either() -> None:
+    """The limit on windows hides ids too: they are counted as well."""
+    told = text(report(*named(5, 2)), Look(windows_max=3))
+    assert "and 2 more windows: 2 short" in told
+    assert "NOT LISTED  4 of 10 events in doubt" in told
+
+
+def test_the_command_that_lists_has_the_windows_of_the_report() -> None:
+    """Another width or preset than the default stands in it, or it would find no such window."""
+    start_ms = DAY_MS + 15 * 60_000
+    narrow = WindowReport(
+        collection="odd name",
+        start_ms=start_ms,
+        end_ms=start_ms + 15 * 60_000,
+        state=Verdict.SHORT,
+        missing=[EntryId(ORIGIN, 1)],
+    )
+    found = VerifyReport(as_of_ms=DAY_MS, preset="ledger", windows=[narrow])
+    told = text(found, Look(list_max=0))
+    assert "keen-client verify --show 'odd name@2026-10-01T00:15:00Z' --window 15m --preset ledger" in told
+    assert "keen-client" not in text(found, Look(list_max=0, has_hints=False)).replace("title", "")
+
+
+def by_segment(*windows: WindowReport) -> VerifyReport:
+    days = {ORIGIN: "2026-09-29", "aaaaaaaaaa": "2026-09-30"}
+    return report(*windows, segments=segments_of(windows, days))
+
+
+def shared(mine: Verdict, other: Verdict, hour: int = 0, **given: Any) -> WindowReport:
+    shares = (Share("aaaaaaaaaa", 4, 4, other), Share(ORIGIN, 6, 5, mine))
+    return window(mine if mine is not Verdict.MATCH else other, hour, shares=shares, **given)
+
+
+def test_the_segment_whose_events_lack_is_named() -> None:
+    """An operator sees: all of it is of the file of that day; the other file is said to be well."""
+    lost = [EntryId(ORIGIN, 3)]
+    told = text(
+        by_segment(
+            shared(Verdict.SHORT, Verdict.MATCH, 7, missing=lost), shared(Verdict.MATCH, Verdict.MATCH, 9)
+        )
+    )
+    assert f"2026-09-29-{ORIGIN}" in told
+    assert "1 of 2 windows match" in told
+    assert "local 12   server 10   missing 1   from 2026-10-01T07:00Z to 2026-10-01T08:00Z" in told
+    assert "nothing is wrong in what 1 other segment has here" in told
+    assert "2026-09-30-aaaaaaaaaa" not in told
+
+
+def test_a_clean_report_has_no_segments_unless_asked() -> None:
+    """--by origin shows one row for each origin, whatever its state, and no map of days."""
+    found = by_segment(shared(Verdict.MATCH, Verdict.MATCH), shared(Verdict.FINAL, Verdict.FINAL, 23))
+    assert "by segment" not in text(found)
+    told = text(found, Look(by="origin"))
+    assert "00     06" not in told
+    rows = [line for line in told.splitlines() if line.startswith("2026-")]
+    assert [row[:21] for row in rows] == [f"2026-09-29-{ORIGIN}", "2026-09-30-aaaaaaaaaa"]
+    assert all(row.endswith("match") for row in rows)
+    assert "a column: 1 h, from 2026-10-01T00:00Z" in told
+
+
+@pytest.mark.parametrize(
+    ("days", "column"), [(1, "1 h"), (2, "2 h"), (4, "4 h"), (30, "2 d"), (4000, "168 d")]
+)
+def test_columns_cover_the_windows(days: int, column: str) -> None:
+    """However long the scope is, first and last window are on the row."""
+    windows = [shared(Verdict.SHORT, Verdict.MATCH, hour) for hour in (0, days * 24 - 1)]
+    (row,) = [
+        line for line in text(by_segment(*windows)).splitlines() if line.startswith(f"2026-09-29-{ORIGIN}")
+    ]
+    assert row.count(GLYPHS[Verdict.SHORT].sign) == 2
+    assert f"a column: {column}" in text(by_segment(*windows))
+
+
+def test_many_affected_segments_are_counted() -> None:
+    """Beyond the limit they are summed up, not left out."""
+    segments = tuple(
+        Segment(
+            origin=f"{number:010}",
+            day="2026-09-29",
+            local_count=1,
+            server_count=0,
+            windows={Verdict.SHORT: 1},
+            named={"missing": 1},
+        )
+        for number in range(12)
+    )
+    told = text(report(segments=segments))
+    assert "and 2 more segments in which something is wrong" in told
+    assert "something is wrong in every segment" in told
+
+
+@given(st.lists(st.sampled_from(Verdict), min_size=1, max_size=200))
+def test_nothing_but_everything_is_a_hundred_per_cent(states: list[Verdict]) -> None:
+    """However many windows match, one that does not keeps the result from sounding like all."""
+    found = report(*(window(state, hour) for hour, state in enumerate(states)))
+    told = text(found)
+    assert ("everything matches" in told) == (found.exit_status() == 0)
+    if found.exit_status():
+        assert "100 %" not in told
+        assert "100.0" not in told
+
+
 def test_what_is_wrong_comes_before_what_takes_time() -> None:
     """With more lines than room, settling windows are summed up first, and nothing vanishes."""
-    settling = [window(Verdict.SETTLING, hour, due_ms=DAY_MS + hour) for hour in range(10)]
+    settling = [window(Verdict.SETTLING, hour, due_ms=DAY_MS + hour * MS_PER_HOUR) for hour in range(10)]
     bad = [window(Verdict.SHORT, hour, missing=[EntryId(ORIGIN, hour)]) for hour in range(10, 14)]
     told = text(report(*settling, *bad), Look(windows_max=5))
     assert told.count("  short") == 4
