@@ -49,16 +49,18 @@ def digits(block: BlockSum) -> tuple[int, ...] | None:
     return tuple(found) if sum(found) == block.count else None
 
 
-def unlike(seqs: Iterable[int], shown: Mapping[int, BlockSum]) -> list[int]:
-    """Of *seqs*, expected once each, those that the blocks *shown* do not show once, or do not tell. Pure."""
-    found: list[int] = []
+def unlike(seqs: Iterable[int], shown: Mapping[int, BlockSum]) -> dict[int, int | None]:
+    """Of *seqs*, expected once each, those that the blocks *shown* do not show once: their copies, None: not told. Pure."""
+    found: dict[int, int | None] = {}
     number, copies = -1, None
     for seq in seqs:
         block, place = divmod(seq, BLOCK_ENTRIES)
         if block != number:
             number, copies = block, digits(shown.get(block, BlockSum()))
-        if copies is None or copies[place] != 1:
-            found.append(seq)
+        if copies is None:
+            found[seq] = None
+        elif copies[place] != 1:
+            found[seq] = copies[place]
     return found
 
 

@@ -25,9 +25,10 @@ class Confirmed:
 
 
 def confirm(log: EventLog, api: QueryApi, collection: str, patches: Sequence[Patch]) -> Confirmed:
-    """Ask for the suspects of *patches* by id and token: first around their days, then over the widest timeframe.
+    """Ask for the suspects of *patches* by id and token: who seems to be gone over the widest timeframe at once.
 
-    A patch is confirmed when what is found of its suspects, with all its other
+    The others are asked for around their days, and further away only where
+    they are not found. A patch is confirmed when what is found of its suspects, with all its other
     events once and whole, adds up to what was counted: count and both hash totals.
 
     Raises:
@@ -37,12 +38,22 @@ def confirm(log: EventLog, api: QueryApi, collection: str, patches: Sequence[Pat
     if not entries:
         return Confirmed(refuted=patches)
     control = _control(log, patches)
-    found = _ask(log, api, collection, entries, control, is_last=False)
-    if found is None:
-        return Confirmed(refuted=patches)
+    gone = {entry_id for patch in patches for entry_id in patch.gone}
+    found: dict[EntryId, list[Sighting]] = {}
+    for is_gone in (True, False):
+        asked = {entry_id: entry for entry_id, entry in entries.items() if (entry_id in gone) is is_gone}
+        shown = _ask(log, api, collection, asked, control, anywhere=is_gone) if asked else {}
+        if shown is None:
+            return Confirmed(refuted=patches)
+        found.update(shown)
     kept = [patch for patch in patches if entries.keys() >= set(patch.ids) and patch.adds_up(found)]
-    absent = {entry_id: entries[entry_id] for patch in kept for entry_id in patch.ids if not found[entry_id]}
-    late = _ask(log, api, collection, absent, control, is_last=True) if absent else {}
+    absent = {
+        entry_id: entries[entry_id]
+        for patch in kept
+        for entry_id in patch.ids
+        if not found[entry_id] and entry_id not in gone
+    }
+    late = _ask(log, api, collection, absent, control, anywhere=True) if absent else {}
     if late is None:
         return Confirmed(refuted=patches)
     findings: dict[Patch, Findings] = {}
@@ -50,8 +61,8 @@ def confirm(log: EventLog, api: QueryApi, collection: str, patches: Sequence[Pat
         mine = findings[patch] = Findings()
         patch.sort_in(mine, entries, found)
         for entry_id in patch.ids:
-            if entry_id in late:
-                _sort_absentee(mine, entries[entry_id], late[entry_id])
+            if not found[entry_id]:
+                _sort_absentee(mine, entries[entry_id], late.get(entry_id, ()))
     return Confirmed(findings, [patch for patch in patches if patch not in findings])
 
 
@@ -62,10 +73,10 @@ def _ask(
     entries: Mapping[EntryId, Entry],
     control: Entry | None,
     *,
-    is_last: bool,
+    anywhere: bool,
 ) -> dict[EntryId, list[Sighting]] | None:
     """The sightings; None when the control is not found as it should be."""
-    timeframe = HORIZON if is_last else days_around(entries.values())
+    timeframe = HORIZON if anywhere else days_around(entries.values())
     tokens = tokens_of(log.state, entries)
     found = sight_ids(api, collection, timeframe, tokens, None if control is None else control.id)
     if control is not None and all(kind_of(control, shown) != "present" for shown in found[control.id]):

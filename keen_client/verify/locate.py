@@ -2,9 +2,8 @@
 
 For a stretch of differing windows, matching ones in between skipped, every
 event of each differing origin is sighted, with its stamps and its time. What the log expects and no
-sighting shows is looked for in the null group, then by id, first around its
-day and at last over the widest timeframe: only what is found nowhere is
-missing. Nothing is concluded where the sightings contradict the totals.
+sighting shows is looked for in the null group, then by id over the widest
+timeframe: only what is found nowhere is missing. Nothing is concluded where the sightings contradict the totals.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from keen_client.verify.answer import QueryApi
 from keen_client.verify.compare import Comparison
 from keen_client.verify.level_zero import Cell, ServerWindow
 from keen_client.verify.null_group import Member, extract_members, match_members
-from keen_client.verify.sightings import HORIZON, Sighting, days_around, sight_ids, sight_origin
+from keen_client.verify.sightings import HORIZON, Sighting, sight_ids, sight_origin
 from keen_client.verify.tokens import tokens_of
 
 #: Why a window's sightings and totals may not agree.
@@ -152,21 +151,21 @@ class Locator:
             work.home(absent[entry_id]).disputed.add(entry_id)
 
     def _search_by_id(self, work: _Work, absent: Mapping[EntryId, Entry]) -> None:
-        """Ask for the absentees by id and token; a disputed one that is found is no longer disputed."""
-        left = dict(absent)
-        for timeframe in (days_around(left.values()), HORIZON):
-            if not left:
-                return
-            tokens = tokens_of(self._log.state, left)
-            for entry_id, sightings in sight_ids(self._api, self._collection, timeframe, tokens).items():
-                if sightings:
-                    entry = left.pop(entry_id)
-                    findings = work.home(entry)
-                    findings.disputed.discard(entry_id)
-                    _classify(findings, entry, sightings)
-        for entry_id, entry in left.items():
-            findings = work.home(entry)
-            if entry_id not in findings.disputed:
+        """Ask for the absentees by id and token; a disputed one that is found is no longer disputed.
+
+        Answers that do not show an event which was seen a moment ago show no absence either.
+        """
+        tokens, control = tokens_of(self._log.state, absent), work.control
+        found = sight_ids(self._api, self._collection, HORIZON, tokens, control)
+        is_blind = control is not None and not found.pop(control)
+        for entry_id, sightings in found.items():
+            findings = work.home(absent[entry_id])
+            if sightings:
+                findings.disputed.discard(entry_id)
+                _classify(findings, absent[entry_id], sightings)
+            elif is_blind:
+                findings.trouble = CONTRADICTION
+            elif entry_id not in findings.disputed:
                 findings.missing.add(entry_id)
 
     def _check_amounts(self, work: _Work, window: Differing) -> None:
@@ -242,6 +241,11 @@ class _Work:
     def home(self, entry: Entry) -> Findings:
         """The findings of the window an entry belongs into."""
         return self.findings[self.start_of(entry.timestamp_ms)]
+
+    @property
+    def control(self) -> EntryId | None:
+        """An expected event that was seen whole and in its place; None: there is none."""
+        return next((entry.id for entry in self.entries.values() if entry.id in self.home(entry).seen), None)
 
     def copies_in(self, start_ms: int, origin: str) -> dict[EntryId, int]:
         """How often each id of *origin* was sighted in a window."""

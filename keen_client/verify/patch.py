@@ -26,14 +26,15 @@ class Patch:
     """``parent``: start of the window it is a piece of; ``cells``: of each origin whose stamps differ.
 
     ``suspects`` are the events, by origin and seq, that may not be there
-    exactly once and whole; all others are believed to be, until the sums are
-    held against what is found of the suspects.
+    exactly once and whole, each with the copies that the sums or blocks show of
+    it, None where they do not tell; all others are believed to be, until the
+    sums are held against what is found of the suspects.
     """
 
     parent: int
     differing: Differing
     cells: Mapping[str, LocalCell]
-    suspects: dict[str, list[int]] = attrs.Factory(dict)
+    suspects: dict[str, dict[int, int | None]] = attrs.Factory(dict)
     blocks_tried: bool = False
 
     @property
@@ -57,6 +58,16 @@ class Patch:
         return (EntryId(origin, seq) for origin, seqs in self.suspects.items() for seq in seqs)
 
     @property
+    def gone(self) -> Iterator[EntryId]:
+        """The suspects of which nothing is shown here."""
+        return (
+            EntryId(origin, seq)
+            for origin, seqs in self.suspects.items()
+            for seq, copies in seqs.items()
+            if copies == 0
+        )
+
+    @property
     def expected(self) -> Iterator[EntryId]:
         """All events of the origins that differ."""
         return (EntryId(origin, seq) for origin, cell in self.cells.items() for seq in cell.seqs)
@@ -72,16 +83,16 @@ class Patch:
         """
         if self.differing.server.nameless:
             return False
-        suspects: dict[str, list[int]] = {}
+        suspects: dict[str, dict[int, int | None]] = {}
         for origin, cell in self.cells.items():
             if not self.shown(origin).n:
-                suspects[origin] = list(cell.seqs)
+                suspects[origin] = dict.fromkeys(cell.seqs, 0)
                 continue
             delta = self.differing.comparison.deltas[origin]
             signature = decode(cell.stamps, delta.n, delta.h, delta.g)
             if signature is None:
                 return False
-            suspects[origin] = sorted(cell.seqs[index] for index in signature.indexes)
+            suspects[origin] = {cell.seqs[i]: signature.copies(i) for i in sorted(signature.indexes)}
         self.suspects = suspects
         return True
 
@@ -136,7 +147,7 @@ class Patch:
         """Whether the sightings of the suspects, and the others once and whole, are exactly what was counted here."""
         for origin, cell in self.cells.items():
             sums = cell.sums
-            suspects = set(self.suspects.get(origin, ()))
+            suspects = self.suspects.get(origin, {})
             for seq, h, g in zip(cell.seqs, cell.h, cell.g, strict=True):
                 if seq in suspects:
                     sums.merge(Sums(-1, -h, -g))

@@ -48,6 +48,10 @@ class Signature:
         """All events that it names."""
         return frozenset((*self.missing, *self.surplus, *self.nulled))
 
+    def copies(self, index: int) -> int | None:
+        """How often the sums show one of them; None for one that lost stamps."""
+        return None if index in self.nulled else 1 + self.surplus.count(index) - self.missing.count(index)
+
 
 def decode(stamps: Stamps, dn: int, dh: int, dg: int) -> Signature | None:
     """The only explanation of the differences server less log, or None where there is none or another one.

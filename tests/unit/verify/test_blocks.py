@@ -42,18 +42,18 @@ def test_floats_are_read_like_integers() -> None:
 
 
 def test_seqs_that_are_not_there_once_are_named() -> None:
-    """Missing, doubled, and all of a block that cannot be told; a block not shown holds nothing."""
+    """Missing, doubled, and all of a block that does not tell; a block not shown holds nothing."""
     whole = sum(4**place for place in range(24))
     shown = {
         0: BlockSum(24, whole),
         1: BlockSum(24, whole - 4**3 + 4**5),
         2: BlockSum(24, whole - 1),
     }
-    assert unlike(range(24), shown) == []
-    assert unlike(range(24, 48), shown) == [27, 29]
-    assert unlike([24, 26], shown) == []
-    assert unlike([48, 50], shown) == [48, 50]
-    assert unlike([72], shown) == [72]
+    assert unlike(range(24), shown) == {}
+    assert unlike(range(24, 48), shown) == {27: 0, 29: 2}
+    assert unlike([24, 26], shown) == {}
+    assert unlike([48, 50], shown) == {48: None, 50: None}
+    assert unlike([72], shown) == {72: 0}
 
 
 @pytest.mark.parametrize(

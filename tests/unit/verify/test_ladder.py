@@ -8,6 +8,7 @@ import pytest
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE
 from keen_client.eventlog.entry import DeliveryState
+from keen_client.events.identity import EntryId
 from keen_client.verify import planner
 from keen_client.verify.planner import Branch, Load, Span, block_questions, choose
 from keen_client.verify.verdict import Verdict
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from tests.unit.verify.conftest import World
 
 HOUR = 1_790_812_800_000
+BY_ID = "kc.id kc.h kc.g keen.timestamp keen.uniqueness_token"
+ANYWHERE = ("2000", "2100")
+AROUND = ("2026", "2026")
 
 
 def asked(world: World) -> list[str]:
@@ -23,14 +27,65 @@ def asked(world: World) -> list[str]:
     return [" ".join([q.get("interval", ""), *q.get("group_by", [])]).strip() for q in world.server.queries]
 
 
+def years_asked(world: World) -> list[tuple[str, str]]:
+    """The years of the timeframes within which single events were asked for."""
+    return [
+        (q["timeframe"]["start"][:4], q["timeframe"]["end"][:4])
+        for q in world.server.queries
+        if "kc.id" in q["group_by"]
+    ]
+
+
 def test_a_few_missing_cost_no_search(world: World) -> None:
-    """Totals, the suspects by id around their days and anywhere, and the totals again: single events are not read."""
+    """Three questions: totals, the suspects by id anywhere, and the totals again; single events are not read."""
     ids = world.record(100)
     world.send(lose={ids[3], ids[77]})
     (window,) = world.verify().windows
     assert window.missing == (ids[3], ids[77])
-    by_id = "kc.id kc.h kc.g keen.timestamp keen.uniqueness_token"
-    assert asked(world) == ["hourly kc.o", by_id, by_id, "kc.o"]
+    assert asked(world) == ["hourly kc.o", BY_ID, "kc.o"]
+    assert years_asked(world) == [ANYWHERE]
+
+
+def test_ten_missing_of_a_day_cost_three_questions(world: World) -> None:
+    """One confirmation for all windows that the sums decoded, and one closing read."""
+    ids = [world.record(at_ms=HOUR + n * 5 * MS_PER_MINUTE)[0] for n in range(288)]
+    lost = set(ids[::29])
+    world.send(lose=lost)
+    report = world.verify(end_ms=HOUR + MS_PER_DAY)
+    assert {entry_id for window in report.windows for entry_id in window.missing} == lost
+    assert asked(world) == ["hourly kc.o", BY_ID, "kc.o"]
+
+
+def test_who_seems_to_be_there_is_asked_for_around_its_days_alone(world: World) -> None:
+    """A doubled event and one that lost its stamps are not looked for over a century."""
+    ids = world.record(100)
+    world.record(100, at_ms=HOUR + MS_PER_HOUR)
+    world.send()
+    world.server.store("purchases", world.server.find(ids[3])[0])
+    (nulled,) = world.server.find(EntryId(ids[0].origin, 150))
+    nulled["kc"] = {**nulled["kc"], "h": None}
+    first, second = world.verify().windows
+    assert (set(first.duplicate), len(second.corrupt)) == ({ids[3]}, 1)
+    assert years_asked(world) == [AROUND]
+
+
+def test_who_is_not_told_is_asked_for_around_its_days_and_then_anywhere(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block that lost a weight tells of nobody: its 24 are asked for nearby, and only the absent one further on."""
+    monkeypatch.setattr(planner, "EVENT_BYTES", 10**9)
+    ids = world.record(100)
+    world.send(lose={ids[4], ids[50], ids[60], ids[70], ids[80]})
+    (nulled,) = world.server.find(ids[6])
+    nulled["kc"] = {**nulled["kc"], "p": None}
+    (window,) = world.verify().windows
+    assert len(window.missing) == 5
+    assert asked(world)[1:] == ["kc.b", BY_ID, BY_ID, BY_ID, "kc.o"]
+    assert years_asked(world) == [ANYWHERE, AROUND, ANYWHERE]
+    last = [q for q in world.server.queries if "kc.id" in q["group_by"]][-1]
+    (named, _) = last["filters"][0]["operands"]
+    assert str(ids[4]) in named["property_value"]
+    assert len(named["property_value"]) == 2  # it, and the control
 
 
 def test_windows_of_a_day_go_down_to_narrower_ones(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,11 +101,12 @@ def test_windows_of_a_day_go_down_to_narrower_ones(world: World, monkeypatch: py
     assert asked(world)[1] in {"hourly kc.o", "every_30_minutes kc.o", "every_15_minutes kc.o"}
 
 
-def test_a_query_by_id_that_does_not_show_the_control_shows_no_absence(world: World) -> None:
-    """Queries by id that are always empty condemn nobody."""
+@pytest.mark.parametrize("missing", [1, 9])
+def test_a_query_by_id_that_does_not_show_the_control_shows_no_absence(world: World, missing: int) -> None:
+    """Queries by id that are always empty condemn nobody, whether sums name the suspects or a look at every event."""
     ids = world.record(20)
-    world.send(lose={ids[3]})
-    world.server.alter = lambda query, result: [] if query["analysis_type"] == "count" else result
+    world.send(lose=set(ids[:missing]))
+    world.server.alter = lambda query, result: [] if "or" in str(query.get("filters")) else result
     (window,) = world.verify().windows
     assert (window.state, window.missing, window.eligible) == (Verdict.DISPUTED, (), ())
 
