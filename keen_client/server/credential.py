@@ -81,7 +81,10 @@ class Credential:
     def may_read_index(self, dataset: str, index: Mapping[str, Any]) -> bool:
         """Whether the results of *dataset* for these index values (by property) may be read."""
         allowed = self.index_values.get(dataset, {})
-        return all(name in index and index[name] in values for name, values in allowed.items())
+        return all(
+            name in index and any(_is_same(index[name], value) for value in values)
+            for name, values in allowed.items()
+        )
 
     def require(self, needs: Collection[Permission]) -> None:
         """Pass, where the key has any permission of *needs*; none there means: only the master key.
@@ -102,6 +105,11 @@ class Credential:
         """Pass, where :meth:`may` is true; raise a 403 :class:`Refusal` where it is not."""
         if not self.may(permission, name, operation):
             raise forbidden()
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal; unlike Python's, JSON's ``true`` is not 1."""
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
 #: What a request may do before its key was looked at.

@@ -8,6 +8,7 @@ itself the AES key, padded as the text is, to 32 bytes. The key is
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -23,6 +24,7 @@ _NEW_SCHEME_LENGTH: Final = 64
 _NEW_BLOCK: Final = 16
 _OLD_BLOCK: Final = 32
 _MIN_LENGTH: Final = 64
+_HEX: Final = re.compile(r"[0-9A-Fa-f]+")
 _PERMISSIONS: Final = {"read": Permission.QUERIES, "write": Permission.WRITES}
 
 
@@ -47,13 +49,13 @@ def read_scoped_key(presented: str, master_key: str) -> Credential | None:
 
 
 def _options(presented: str, master_key: str) -> dict[str, Any] | None:
-    if len(presented) < _MIN_LENGTH or len(presented) % 32:
+    if len(presented) < _MIN_LENGTH or len(presented) % 32 or _HEX.fullmatch(presented) is None:
         return None
     try:
-        data = bytes.fromhex(presented)
         aes_key, block = _aes_key(master_key)
     except ValueError:
         return None
+    data = bytes.fromhex(presented)
     text = _decrypted(aes_key, data[:_IV_BYTES], data[_IV_BYTES:])
     # Some clients pad a text that fills its blocks, some do not; JSON ends with a brace, which no
     # padding is.
