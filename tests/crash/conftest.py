@@ -20,6 +20,11 @@ import pytest
 from keen_client import KeenClient
 from keen_client.client.settings import ENVIRONMENT
 
+# The campaign of kills is a module of its own, also where the checkout is not on the path.
+ROOT = str(Path(__file__).parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
 #: More than any script needs; whoever waits longer hangs.
 HANGS_SECONDS = 120
 
