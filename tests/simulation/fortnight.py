@@ -135,7 +135,9 @@ def _work(fortnight: Fortnight, day: int) -> None:
         world.record(count - count // 3, hour_ms(day, hour), scenario.collections)
         if day in scenario.impostors:
             world.impersonate(IMPOSTORS, hour_ms(day, hour))
-        world.record_by_others(scenario.others, hour_ms(day, hour), scenario.collections)
+        world.record_by_others(
+            scenario.others, hour_ms(day, hour), scenario.collections, at_ours=scenario.others_at_ours
+        )
         world.client.flush()
         world.clock.advance(600)
         world.record(count // 3, hour_ms(day, hour), scenario.collections)

@@ -18,8 +18,9 @@ NIGHTS: Final = 6
 #: The least that shows as much of two faults, or of answers that go wrong: three settle times after the faults, and one night to read.
 SHORT_DAYS: Final = 5
 SHORT_NIGHTS: Final = 4
-#: Until a swallowed resend was tried under another token, and that one settled and was read.
-TIER_NIGHTS: Final = 16
+#: Until a swallowed resend was tried under another token, and that one settled and was read; the first
+#: resend may come a week after the loss where it was not known whether the original was sent.
+TIER_NIGHTS: Final = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -29,8 +30,8 @@ class Scenario:
     ``faults`` are on for the whole fortnight, ``changes`` turn some on (or
     off, by None) from a day on. ``events``: recorded in a batch and collection,
     by day where ``heavy`` says so. ``backfill``: on a day, events dated in the
-    first hour of an earlier day's. ``others``: how many events others write in an hour, and ``impostors`` the days on which
-    some of theirs have ids of ours. ``resurrect`` and ``release``: days on
+    first hour of an earlier day's. ``others``: how many events others write in an hour,
+    at the instants of ours or not, and ``impostors``: the days on which some of theirs have ids of ours. ``resurrect`` and ``release``: days on
     which what vanished comes back and what is delayed is shown. ``offset_hours``: what the server's clock is off, from
     a day on. ``max_replay``: what a person allows, from a day on.
 
@@ -49,6 +50,7 @@ class Scenario:
     heavy: Mapping[int, int] = attrs.field(factory=dict)
     backfill: Mapping[int, int] = attrs.field(factory=dict)
     others: int = 0
+    others_at_ours: bool = False
     impostors: frozenset[int] = frozenset()
     resurrect: frozenset[int] = frozenset()
     release: frozenset[int] = frozenset()
@@ -199,6 +201,20 @@ TALES: Final[tuple[Scenario, ...]] = (
         others=5,
         collections=COLLECTIONS,
         reached=frozenset({"lose", "foreign", "each event"}),
+    ),
+    Scenario(
+        name="others-write-at-the-same-instants",
+        faults={"lose": 0.1},
+        others=12,
+        others_at_ours=True,
+        heals=False,
+        reached=frozenset({"lose", "disputed", "state disputed"}),
+    ),
+    Scenario(
+        name="lost-and-doubled",
+        faults={"lose": 0.1, "duplicate": 0.1},
+        heals=False,
+        reached=frozenset({"lose", "duplicate", "state mixed", "state excess"}),
     ),
     Scenario(
         name="a-clone-runs",

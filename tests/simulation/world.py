@@ -245,12 +245,20 @@ class World:
                 timestamp_ms = round(receipt.timestamp.timestamp() * MS_PER_SECOND)
                 self.recorded[receipt.id] = Recorded(receipt.id, collection, timestamp_ms)
 
-    def record_by_others(self, count: int, hour_ms: int, collections: Sequence[str]) -> None:
-        """Have others write *count* events a collection: every second one without stamps, the rest with a log's own."""
+    def record_by_others(
+        self, count: int, hour_ms: int, collections: Sequence[str], *, at_ours: bool = False
+    ) -> None:
+        """Have others write *count* events a collection: every second one without stamps, the rest with a log's own.
+
+        *at_ours*: all are without, at the very instants of those that were recorded last.
+        """
         for collection in collections if count else ():
             events = [self._event_of_others(hour_ms) for _ in range(count)]
+            instants = [r.timestamp_ms for r in self.recorded.values() if r.collection == collection][-count:]
             for number, event in enumerate(events):
-                if number % 2:
+                if at_ours:
+                    event["keen"]["timestamp"] = ms_to_iso(instants[number])
+                elif number % 2:
                     event["kc"] = self._stamp(EntryId("0123456789", self.chance.getrandbits(30)))
             self._post({collection: events})
 
