@@ -74,7 +74,7 @@ def read_json(response: Response) -> Any:
     if error is not None:
         raise error
     if not is_json:
-        raise _unreadable(response, "the body is not JSON")
+        raise unreadable(response, "the body is not JSON")
     return value
 
 
@@ -87,7 +87,7 @@ def read_object(response: Response, *members: str) -> dict[str, Any]:
     value = read_json(response)
     if not isinstance(value, dict) or not all(name in value for name in members):
         wanted = f"an object with {', '.join(members)}" if members else "an object"
-        raise _unreadable(response, f"the body is not {wanted}")
+        raise unreadable(response, f"the body is not {wanted}")
     return value
 
 
@@ -120,7 +120,7 @@ def _error(response: Response, value: Any) -> ApiError | None:
         return _redirect(response)
     if status >= 500 or status in _EVEN_WITHOUT_BODY:
         return _keen_error(_kind_of(status), response, None, None)
-    return _unreadable(response, "the body is not Keen's error")
+    return unreadable(response, "the body is not Keen's error")
 
 
 def _kind_of(status: int) -> type[KeenApiError]:
@@ -162,7 +162,8 @@ def _target(response: Response) -> str:
     return f" to {parts.scheme}://{host[:200]}" + (f":{port}" if port is not None else "")
 
 
-def _unreadable(response: Response, reason: str) -> UnreadableResponseError:
+def unreadable(response: Response, reason: str) -> UnreadableResponseError:
+    """The error of an answer that is not Keen's; *reason* quotes nothing of it."""
     content_type = response.headers.get("content-type", "no content type")[:80]
     return UnreadableResponseError(
         f"the server answered {response.status} with {len(response.body)} bytes of {content_type}: {reason}",

@@ -72,8 +72,9 @@ class ExecutorBase:
 
 
 def _mask_key(error: ApiError, request: Request) -> None:
-    if request.key is not None and request.key.reveal() in error.message:
-        error.message = request.key.redact(error.message)
+    shown = request.redact(error.message)
+    if shown != error.message:
+        error.message = shown
         error.args = (error.message, error.hint)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from keen_client._foundation.clock import Clock
 from keen_client._foundation.randomness import Randomness
+from keen_client.api.administration import Administration, AioAdministration
 from keen_client.api.aio_executor import AioExecutor
 from keen_client.api.cost import Cost, Meter, ServerClock
 from keen_client.api.executor import Executor
@@ -21,7 +22,7 @@ from keen_client.api.query import RunAnalysis
 from keen_client.api.rate import QueryRate, query_rate
 from keen_client.api.steps import Steps, carry_out, carry_out_awaiting
 from keen_client.api.write import RecordEvent, UploadBatch, batch_of
-from keen_client.queries.analysis import Analysis
+from keen_client.queries.definition import Query
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.transport.httpx_transport import (
     AsyncHttpClient,
@@ -55,7 +56,7 @@ class _ApiBase:
         return self._meter.server_clock
 
 
-class KeenApi(_ApiBase, AnalysisMethods[Any]):
+class KeenApi(_ApiBase, AnalysisMethods[Any], Administration):
     """Talks to one project. Writes and reads go over two transports that share nothing.
 
     Safe from any thread. Close it, or use it in a ``with`` statement.
@@ -123,7 +124,7 @@ class KeenApi(_ApiBase, AnalysisMethods[Any]):
             rate=query_rate(project.base_url, clock),
         )
 
-    def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
+    def query(self, analysis: Query, *, all_keys: bool = False) -> Any:
         """See :meth:`keen_client.queries.methods.AnalysisMethods.query`. For errors see :meth:`Executor.run`."""
         return self._reads.run(RunAnalysis(analysis, all_keys))
 
@@ -173,7 +174,7 @@ class KeenApi(_ApiBase, AnalysisMethods[Any]):
         self.close()
 
 
-class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]]):
+class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]], AioAdministration):
     """The async twin of :class:`KeenApi`: the same names, awaited. For one event loop."""
 
     def __init__(
@@ -219,7 +220,7 @@ class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]]):
             rate=query_rate(project.base_url, clock),
         )
 
-    async def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
+    async def query(self, analysis: Query, *, all_keys: bool = False) -> Any:
         """See :meth:`KeenApi.query`."""
         return await self._reads.run(RunAnalysis(analysis, all_keys))
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import attrs
 
-from keen_client.errors import ConfigurationError, InvalidEnvironmentError
+from keen_client.errors import ConfigurationError, InvalidCollectionNameError, InvalidEnvironmentError
 from keen_client.transport.base_url import DEFAULT_BASE_URL, normalise_base_url
 from keen_client.transport.secret import Secret
 
@@ -35,6 +35,22 @@ def encode_segment(name: str) -> str:
     if name in {".", ".."}:
         return name.replace(".", "%2E")
     return quote(name, safe="")
+
+
+def collection_segment(name: object) -> str:
+    """A collection's name as one segment of a path. Old collections may have names that are refused for new ones.
+
+    Raises:
+        InvalidCollectionNameError: It is empty, no string, or one that UTF-8 cannot hold. Nothing was sent.
+    """
+    if not isinstance(name, str) or not name:
+        raise InvalidCollectionNameError("the collection has no name; nothing was sent", "give one")
+    try:
+        return encode_segment(name)
+    except UnicodeEncodeError:
+        raise InvalidCollectionNameError(
+            "the collection's name holds half of a surrogate pair; nothing was sent", "repair the text"
+        ) from None
 
 
 @attrs.frozen(kw_only=True)

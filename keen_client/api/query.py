@@ -9,19 +9,19 @@ import attrs
 from keen_client.api.answers import read_object
 from keen_client.api.json_text import encode
 from keen_client.api.project import Project
-from keen_client.queries.analysis import Analysis
+from keen_client.queries.definition import Query
 from keen_client.transport.message import Request, Response
 
 
 @attrs.frozen
 class RunAnalysis:
-    """Run one analysis, by POST with a JSON body (no length limit of a URL, nothing in access logs).
+    """Run one analysis or funnel, by POST with a JSON body (no length limit of a URL, nothing in access logs).
 
     A read: it changes nothing, and may be repeated. ``all_keys`` asks for the
     whole body of the answer in the place of its ``result`` member.
     """
 
-    analysis: Analysis
+    analysis: Query
     all_keys: bool = False
 
     def request(self, project: Project) -> Request:

@@ -17,6 +17,7 @@ generator is closed.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import closing
 from typing import Any, TypeAlias, TypeVar
@@ -28,6 +29,19 @@ ResultT = TypeVar("ResultT")
 
 #: Yields operations, is sent their results, returns the whole call's result.
 Steps: TypeAlias = Generator[Operation[Any], Any, ResultT]
+
+
+class StepMethods(ABC):
+    """What the methods of a client stand on: they build steps, and the client carries them out.
+
+    So each method is written once. What it returns, a result or an awaitable
+    of one, is what :meth:`run_steps` makes of it, and the type parameters of
+    its class say which.
+    """
+
+    @abstractmethod
+    def run_steps(self, steps: Steps[Any]) -> Any:
+        """Carry out all operations of *steps* and return what it returns; or an awaitable of that."""
 
 
 def carry_out(steps: Steps[ResultT], run: Callable[[Operation[Any]], Any]) -> ResultT:

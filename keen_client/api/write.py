@@ -9,8 +9,8 @@ import attrs
 
 from keen_client.api.answers import read_object
 from keen_client.api.json_text import encode
-from keen_client.api.project import Project, encode_segment
-from keen_client.errors import InvalidCollectionNameError, InvalidEventError, UnreadableResponseError
+from keen_client.api.project import Project, collection_segment
+from keen_client.errors import InvalidEventError, UnreadableResponseError
 from keen_client.transport.message import Request, Response
 
 
@@ -31,7 +31,7 @@ class RecordEvent:
         return Request(
             method="POST",
             base_url=project.base_url,
-            path=f"{project.path}/events/{_collection_segment(self.collection)}",
+            path=f"{project.path}/events/{collection_segment(self.collection)}",
             kind="write",
             body=_encoded(self.event, self.collection),
             key=project.key_for("write"),
@@ -90,15 +90,4 @@ def _encoded(value: Mapping[str, Any], collection: str | None) -> bytes:
             f"the events are not JSON ({type(error).__name__}); nothing was sent",
             "use strings, finite numbers, booleans, None, lists and dicts",
             collection=collection,
-        ) from None
-
-
-def _collection_segment(name: str) -> str:
-    if not isinstance(name, str) or not name:
-        raise InvalidCollectionNameError("the collection has no name; nothing was sent", "give one")
-    try:
-        return encode_segment(name)
-    except UnicodeEncodeError:
-        raise InvalidCollectionNameError(
-            "the collection's name holds half of a surrogate pair; nothing was sent", "repair the text"
         ) from None

@@ -7,21 +7,24 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from keen_client._foundation.clock import ms_to_datetime
+from keen_client.api.administration import AioAdministration
 from keen_client.api.keen_api import AsyncKeenApi
+from keen_client.api.project import Project
+from keen_client.api.steps import Steps
 from keen_client.client.committer import Committer
 from keen_client.client.log_view import LogView
 from keen_client.client.receipt import Receipt
-from keen_client.client.sync_client import KeenClient
+from keen_client.client.sync_client import KeenClient, StepsT
 from keen_client.client.wiring import Seams
 from keen_client.delivery.config import DeliveryConfig, UnknownPolicy
 from keen_client.delivery.courier import FlushReport
 from keen_client.eventlog.config import Durability, LogConfig
 from keen_client.events.encoding import NaiveDatetimes
 from keen_client.observability.hooks import Hook
-from keen_client.queries.analysis import Analysis
+from keen_client.queries.definition import Query
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.replay.night import NightReport
 from keen_client.replay.plan import ReplayReport
@@ -30,7 +33,7 @@ from keen_client.verify.moments import Moment
 from keen_client.verify.report import VerifyReport
 
 
-class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
+class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioAdministration):
     """The async twin of :class:`KeenClient`: same arguments, same meaning, same errors.
 
     ``http_client`` is an ``httpx.AsyncClient``, used for queries; delivery runs
@@ -89,6 +92,10 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
             clock=seams.clock,
             randomness=seams.randomness,
         )
+        own_timeout = get_timeout is not None or http_client is None
+        #: See :class:`KeenClient`; writes are the delivery's, which the given http_client does not serve.
+        self.get_timeout: Final = self._sync.get_timeout if own_timeout else None
+        self.post_timeout: Final = self._sync.post_timeout
         event_log = self._sync.event_log
         self._committer = None if event_log is None else Committer(event_log)
 
@@ -118,10 +125,24 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
         """See :meth:`KeenClient.flush`."""
         return await asyncio.to_thread(self._sync.flush, timeout)
 
-    async def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
+    async def query(self, analysis: Query, *, all_keys: bool = False) -> Any:
         """See :meth:`KeenClient.query`."""
         self._sync.need_machinery()
         return await self._api.query(analysis, all_keys=all_keys)
+
+    async def run_steps(self, steps: Steps[StepsT]) -> StepsT:
+        """See :meth:`KeenClient.run_steps`. After a cancellation the outcome of a change is unknown."""
+        self._sync.need_machinery()
+        return await self._api.run_steps(steps)
+
+    def generate_image_beacon(
+        self,
+        event_collection: str,
+        event_body: Mapping[str, Any],
+        timestamp: datetime | str | None = None,
+    ) -> str:
+        """See :meth:`KeenClient.generate_image_beacon`. Not awaited: it sends nothing."""
+        return self._sync.generate_image_beacon(event_collection, event_body, timestamp)
 
     async def verify(
         self,
@@ -203,6 +224,21 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]]):
             budget_requests=budget_requests,
             budget_bytes=budget_bytes,
         )
+
+    @property
+    def project(self) -> Project:
+        """The project and its keys; printing it shows none."""
+        return self._sync.project
+
+    @property
+    def project_id(self) -> str:
+        """Which project."""
+        return self._sync.project_id
+
+    @property
+    def base_url(self) -> str:
+        """The server, the part before ``/3.0``."""
+        return self._sync.base_url
 
     @property
     def log(self) -> LogView:

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from keen_client._foundation.clock import ms_to_datetime
+from keen_client.api.administration import Administration
+from keen_client.api.beacon import image_beacon_url
 from keen_client.api.project import Project
+from keen_client.api.steps import Steps
 from keen_client.client.log_view import LogView
 from keen_client.client.receipt import Receipt
 from keen_client.client.settings import read_settings
@@ -24,19 +27,21 @@ from keen_client.eventlog.log import EventLog
 from keen_client.events.encoding import EncodedEvent, NaiveDatetimes, encode_event
 from keen_client.events.limits import check_call_size, check_collection_name
 from keen_client.observability.hooks import Hook
-from keen_client.queries.analysis import Analysis
+from keen_client.queries.definition import Query
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.replay.night import Night, NightReport
 from keen_client.replay.plan import ReplayReport
-from keen_client.transport.httpx_transport import HttpClient
+from keen_client.transport.httpx_transport import HttpClient, Timeouts
 from keen_client.verify.moments import Moment
 from keen_client.verify.reader import Budget
 from keen_client.verify.report import VerifyReport
 
+StepsT = TypeVar("StepsT")
+
 _open_clients: Final[weakref.WeakSet[KeenClient]] = weakref.WeakSet()
 
 
-class KeenClient(AnalysisMethods[Any]):
+class KeenClient(AnalysisMethods[Any], Administration):
     """A client of one project, over one local log. Safe from any thread, and usable after a fork.
 
     ``add_event`` returns when the event is on disk; it never waits on the
@@ -102,6 +107,9 @@ class KeenClient(AnalysisMethods[Any]):
                 "disabled": None if enabled else "1",
             }
         )
+        #: Seconds that a read and a write wait for an answer; None: as long as the given http_client does.
+        self.get_timeout: Final = _seconds(get_timeout, Timeouts.for_reads(), http_client)
+        self.post_timeout: Final = _seconds(post_timeout, Timeouts.for_writes(), http_client)
         self._naive: NaiveDatetimes = naive_datetimes
         self._seams = seams or Seams()
         self._closed = False
@@ -213,8 +221,18 @@ class KeenClient(AnalysisMethods[Any]):
 
     @property
     def project(self) -> Project:
-        """The project and its keys."""
+        """The project and its keys; printing it shows none."""
         return self._settings.project
+
+    @property
+    def project_id(self) -> str:
+        """Which project."""
+        return self._settings.project_id
+
+    @property
+    def base_url(self) -> str:
+        """The server, the part before ``/3.0``."""
+        return self._settings.base_url
 
     def notify(self) -> None:
         """Tell the background sender that an event was recorded."""
@@ -252,7 +270,7 @@ class KeenClient(AnalysisMethods[Any]):
 
     # ---- asking -------------------------------------------------------------------------
 
-    def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
+    def query(self, analysis: Query, *, all_keys: bool = False) -> Any:
         """Run one analysis and return its ``result``; see the named methods.
 
         Raises:
@@ -260,6 +278,23 @@ class KeenClient(AnalysisMethods[Any]):
             InvalidEnvironmentError: there is no read key.
         """
         return self.need_machinery().api.query(analysis, all_keys=all_keys)
+
+    def run_steps(self, steps: Steps[StepsT]) -> StepsT:
+        """Carry out a call of several requests; the methods of :class:`Administration` stand on it."""
+        return self.need_machinery().api.run_steps(steps)
+
+    def generate_image_beacon(
+        self,
+        event_collection: str,
+        event_body: Mapping[str, Any],
+        timestamp: datetime | str | None = None,
+    ) -> str:
+        """The address of a picture that records the event each time somebody loads it. Sends nothing.
+
+        It is not recorded in the log, so verification counts it as foreign, and
+        it holds the write key. Without *timestamp* its time is that of loading.
+        """
+        return image_beacon_url(self.project, self.encode(event_collection, event_body, timestamp))
 
     # ---- proof --------------------------------------------------------------------------
 
@@ -390,6 +425,10 @@ class KeenClient(AnalysisMethods[Any]):
 
     def __repr__(self) -> str:
         return f"KeenClient(project_id={self._settings.project_id!r}, log={str(self._settings.log)!r})"
+
+
+def _seconds(given: float | None, usual: Timeouts, http_client: HttpClient | None) -> float | None:
+    return given if given is not None or http_client is not None else usual.read_seconds
 
 
 def _check_list(collection: str, bodies: object) -> None:

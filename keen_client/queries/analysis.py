@@ -17,7 +17,7 @@ from keen_client.errors import InvalidQueryError
 from keen_client.queries.filters import AnyFilter, FilterLike, parse_filters
 from keen_client.queries.interval import Interval, check_sub_timeframes, parse_interval
 from keen_client.queries.timeframe import RelativeTimeframe, Timeframe, parse_timeframe
-from keen_client.queries.values import checked_text, freeze, named, thaw, whole
+from keen_client.queries.values import checked_text, checked_timezone, freeze, named, thaw, whole
 
 #: Analyses that compute one value from one property.
 PROPERTY_ANALYSES: Final = frozenset(
@@ -40,7 +40,9 @@ _DIRECTIONS: Final = ("ASC", "DESC")
 _ORDER_MEMBERS: Final = {"property_name", "direction"}
 _ENTRY_MEMBERS: Final = {"analysis_type", "target_property", "percentile"}
 _NOT_FOR_EXTRACTION: Final = ("interval", "group_by", "order_by", "max_age", "limit")
-_ONLY_FOR_EXTRACTION: Final = ("latest", "email", "property_names")
+_ONLY_FOR_EXTRACTION: Final = ("latest", "email", "property_names", "content_type", "content_encoding")
+_CONTENT_TYPES: Final = ("application/json", "text/csv")
+_CONTENT_ENCODINGS: Final = ("gzip",)
 _PERCENT_MAX: Final = 100
 _UTC_NAMES: Final = frozenset({"UTC", "Etc/UTC", "GMT"})
 
@@ -78,9 +80,20 @@ def _group_by(value: str | Mapping[str, Any] | Sequence[Any] | None) -> Any:
     for member in members:
         if isinstance(member, Mapping):
             named(member.get("property_name"), "a group_by's property_name")
+            _check_buckets(member.get("buckets"))
         else:
             named(member, "group_by")
     return freeze(value, "group_by")
+
+
+def _check_buckets(buckets: object) -> None:
+    """``{"size": n}``; how explicit ranges are written is left to the server."""
+    size = buckets.get("size", 1) if isinstance(buckets, Mapping) else 1
+    if isinstance(size, bool) or not isinstance(size, int | float) or not size > 0:
+        raise InvalidQueryError(
+            "the size of a group_by's buckets is not a number over 0; nothing was sent",
+            "such as {'size': 10}",
+        )
 
 
 def _order_by(value: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> tuple[Any, ...]:
@@ -168,6 +181,10 @@ class Analysis:
     ``timezone`` is a name or seconds east of UTC; ``max_age`` is in seconds
     (never use it to prove anything: it allows an old answer). ``limit`` needs
     ``order_by``, which needs ``group_by``. Empty lists count as not given.
+    ``include_metadata`` asks what the query cost: it stands as
+    ``execution_metadata`` beside the result (see ``all_keys``). An extraction
+    with ``email`` is mailed as files, of ``content_type`` ``application/json``
+    or ``text/csv`` and ``content_encoding`` ``gzip``.
 
     Raises:
         InvalidQueryError: With the reason. Nothing was sent.
@@ -189,6 +206,9 @@ class Analysis:
     latest: int | None = None
     email: str | None = None
     property_names: tuple[str, ...] = attrs.field(default=(), converter=_property_names)
+    content_type: str | None = None
+    content_encoding: str | None = None
+    include_metadata: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse what Keen would refuse."""
@@ -211,6 +231,7 @@ class Analysis:
                     f"{self.analysis_type} takes no {name}; nothing was sent", "leave it out"
                 )
         self._check_numbers()
+        self._check_files()
         self._check_order()
         self._check_sub_timeframes()
 
@@ -218,15 +239,28 @@ class Analysis:
         for name in ("latest", "limit", "max_age"):
             if getattr(self, name) is not None:
                 whole(getattr(self, name), name, 1)
-        if isinstance(self.timezone, bool) or not isinstance(self.timezone, str | int | None):
-            raise InvalidQueryError(
-                "timezone is not a name or an integer number of seconds; nothing was sent",
-                "such as 'US/Pacific' or -28800",
-            )
-        if isinstance(self.timezone, str):
-            named(self.timezone, "timezone")
+        if self.timezone is not None:
+            checked_timezone(self.timezone)
         if self.email is not None:
             checked_text(self.email, "email")
+
+    def _check_files(self) -> None:
+        if not isinstance(self.include_metadata, bool):
+            raise InvalidQueryError("include_metadata is not True or False; nothing was sent", "correct it")
+        for name, known in (("content_type", _CONTENT_TYPES), ("content_encoding", _CONTENT_ENCODINGS)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if value not in known:
+                raise InvalidQueryError(
+                    f"{str(value)[:40]!r} is no {name} of an extraction; nothing was sent",
+                    "one of " + ", ".join(known),
+                )
+            if not self.email:
+                raise InvalidQueryError(
+                    f"{name} is for the files that are mailed, and there is no email; nothing was sent",
+                    "give email, or leave it out: an extraction answered at once is JSON",
+                )
 
     def _check_order(self) -> None:
         if self.order_by and self.group_by is None:
@@ -264,5 +298,8 @@ class Analysis:
             "latest": self.latest,
             "email": self.email or None,
             "property_names": list(self.property_names) or None,
+            "content_type": self.content_type,
+            "content_encoding": self.content_encoding,
+            "include_metadata": self.include_metadata or None,
         }
         return {name: member for name, member in members.items() if member is not None}

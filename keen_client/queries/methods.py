@@ -1,7 +1,7 @@
 """The analyses as methods, once for everything that can run one.
 
 The sync and the async client differ only in what :meth:`AnalysisMethods.query`
-returns: a result, or an awaitable of one. So the twelve methods stand here
+returns: a result, or an awaitable of one. So the methods stand here
 once, and the two clients cannot drift apart.
 """
 
@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from keen_client.queries.analysis import Analysis
+from keen_client.queries.definition import Query
 from keen_client.queries.filters import FilterLike
+from keen_client.queries.funnel import Funnel, FunnelStepLike
 from keen_client.queries.interval import Interval
 from keen_client.queries.timeframe import TimeframeLike
 
@@ -40,7 +42,7 @@ class AnalysisMethods(ABC, Generic[Result]):
     """
 
     @abstractmethod
-    def query(self, analysis: Analysis, *, all_keys: bool = False) -> Result:
+    def query(self, analysis: Query, *, all_keys: bool = False) -> Result:
         """Run *analysis*; with *all_keys* the whole body of the answer, not only ``result``."""
 
     def count(
@@ -352,8 +354,16 @@ class AnalysisMethods(ABC, Generic[Result]):
         latest: int | None = None,
         email: str | None = None,
         property_names: str | Sequence[str] | None = None,
+        *,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
     ) -> Result:
-        """The events themselves, newest first: at most 100,000, or by mail when *email* is given."""
+        """The events themselves, newest first: at most 100,000, or by mail when *email* is given.
+
+        What is mailed are files of *content_type* ``application/json`` or
+        ``text/csv``, with *content_encoding* ``gzip`` packed; the result then is
+        the server's word that they are under way.
+        """
         return self.query(
             Analysis(
                 analysis_type="extraction",
@@ -364,7 +374,28 @@ class AnalysisMethods(ABC, Generic[Result]):
                 latest=latest,
                 email=email,
                 property_names=property_names,
+                content_type=content_type,
+                content_encoding=content_encoding,
             )
+        )
+
+    def funnel(
+        self,
+        steps: Sequence[FunnelStepLike],
+        timeframe: TimeframeLike | None = None,
+        timezone: str | int | None = None,
+        max_age: int | None = None,
+        all_keys: bool = False,  # noqa: FBT001, FBT002 - the official client's parameter
+    ) -> Result:
+        """How many actors are in each step and in all required steps before it: one number a step.
+
+        A step is a dict of ``event_collection`` and ``actor_property``, with
+        ``timeframe``, ``timezone``, ``filters``, ``inverted``, ``optional`` and
+        ``with_actors`` where wanted. With *all_keys* the whole body: ``result``,
+        ``steps``, and ``actors`` where a step has ``with_actors``.
+        """
+        return self.query(
+            Funnel(steps=steps, timeframe=timeframe, timezone=timezone, max_age=max_age), all_keys=all_keys
         )
 
     def multi_analysis(

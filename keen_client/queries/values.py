@@ -114,3 +114,17 @@ def whole(value: object, where: str, least: int) -> int:
             f"{where} is not an integer of at least {least}; nothing was sent", "correct it"
         )
     return value
+
+
+def checked_timezone(value: object) -> str | int:
+    """*value*, if it is a time zone's name or an integer number of seconds east of UTC.
+
+    Raises:
+        InvalidQueryError: Anything else. Nothing was sent.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InvalidQueryError(
+            "timezone is not a name or an integer number of seconds; nothing was sent",
+            "such as 'US/Pacific' or -28800",
+        )
+    return named(value, "timezone") if isinstance(value, str) else value

@@ -165,6 +165,20 @@ class _Answer:
         return (self._clock.monotonic_ns() - self._started_ns) / _NS_PER_SECOND
 
 
+class _ShownUrl(httpx.URL):
+    """A URL that is sent as it is, and printed without the secrets in it: httpx logs the URL of every request."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.url)
+        self._shown = request.shown_url
+
+    def __str__(self) -> str:
+        return self._shown
+
+    def __repr__(self) -> str:
+        return f"URL({self._shown!r})"
+
+
 def _build(
     request: Request, client_headers: httpx.Headers, timeout: Mapping[str, float | None], trace: object
 ) -> httpx.Request:
@@ -176,13 +190,16 @@ def _build(
     headers["Content-Type"] = "application/json"
     if request.key is not None:
         headers["Authorization"] = request.key.reveal()
-    return httpx.Request(
+    built = httpx.Request(
         request.method,
         httpx.URL(request.url),
         headers=headers,
         content=request.body,
         extensions={"timeout": timeout, "trace": trace},
     )
+    if request.hidden:
+        built.url = _ShownUrl(request)
+    return built
 
 
 def _timeout_for(
@@ -202,8 +219,7 @@ def translate(
     client had been closed. The message shows no key and no query part.
     """
     text = str(error) if isinstance(error, _TEXT_IS_SAFE) else ""
-    if request.key is not None:
-        text = request.key.redact(text)
+    text = request.redact(text)
     reason = type(error).__name__ + (f": {text[:_ERROR_TEXT_MAX]}" if text else "")
     refused_closed = closed and isinstance(error, RuntimeError)
     if not began and (isinstance(error, _NOT_SENT) or refused_closed):

@@ -23,17 +23,15 @@ def _masked_body(body: bytes | None) -> str:
     return "None" if body is None else f"<{len(body)} bytes>"
 
 
-def _names_only(params: tuple[tuple[str, str], ...]) -> str:
-    return "(" + ", ".join(name for name, _ in params) + ")"
-
-
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Request:
     """One HTTP request, complete but for the headers that the transport adds.
 
     ``base_url`` is normalised (see :func:`~keen_client.transport.base_url.normalise_base_url`);
     ``path`` starts with ``/`` and is percent-encoded already: a transport
     sends it as it stands, so ``%2F`` in a collection's name stays ``%2F``.
+    ``hidden`` are the secrets other than ``key`` that the request holds: an
+    access key is part of its own address. No message and no log line shows them.
     ``timeout_seconds`` bounds each wait of the exchange (connecting, each
     write, each read); None means the transport's own timeouts.
     """
@@ -42,9 +40,10 @@ class Request:
     base_url: str
     path: str
     kind: Kind
-    params: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=_names_only)
-    body: bytes | None = attrs.field(default=None, repr=_masked_body)
+    params: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
     key: Secret | None = None
+    hidden: tuple[Secret, ...] = ()
     timeout_seconds: float | None = None
 
     @property
@@ -56,7 +55,27 @@ class Request:
     @property
     def place(self) -> str:
         """Method and URL without the query part, for messages and logs."""
-        return f"{self.method} {self.base_url}{self.path}"
+        return _redacted(f"{self.method} {self.base_url}{self.path}", self.hidden)
+
+    @property
+    def shown_url(self) -> str:
+        """The URL with its query part, for a log line: what is hidden is masked."""
+        return _redacted(self.url, self.hidden)
+
+    def redact(self, text: str) -> str:
+        """*text* with every secret of this request masked."""
+        return _redacted(text, self.hidden if self.key is None else (self.key, *self.hidden))
+
+    def __repr__(self) -> str:
+        """Place, kind, and the parameters by name; no key and no content."""
+        names = ", ".join(name for name, _ in self.params)
+        return f"Request({self.place}, kind={self.kind!r}, params=({names}), body={_masked_body(self.body)})"
+
+
+def _redacted(text: str, secrets: tuple[Secret, ...]) -> str:
+    for secret in secrets:
+        text = secret.redact(text)
+    return text
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""What docs/how_to/move_from_keen_0_7.md calls the same is the same, and what it calls absent is absent."""
+"""What docs/how_to/move_from_keen_0_7.md calls the same is the same, and nothing of the official client is missing."""
 
 from __future__ import annotations
 
@@ -7,45 +7,67 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import keen.cached_datasets
 import keen.client
+import keen.saved_queries
+import pytest
 
 from keen_client import AsyncKeenClient, KeenClient
+from keen_client.api.cached_datasets import CachedDatasets
+from keen_client.api.saved_queries import SavedQueries
 
 #: Public by their names only: the official client calls them itself.
 INTERNAL = {"check_project_id", "get_params"}
+#: Defaults that are written otherwise, and mean the same.
+SAME_DEFAULT: dict[tuple[str, str], Any] = {
+    ("create_access_key", "permitted"): (),
+    ("create_access_key", "options"): None,
+}
 
 
-def test_what_is_called_the_same_has_the_same_parameters(page: Callable[[str], Any]) -> None:
-    """Names and order, of both twins; `all_keys` belongs to `query` here."""
+def _official(kind: type) -> dict[str, list[tuple[str, Any]]]:
+    return {
+        name: [
+            (p.name, SAME_DEFAULT.get((name, p.name), p.default))
+            for p in inspect.signature(method).parameters.values()
+            if p.name != "self"
+        ]
+        for name, method in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_") and name not in INTERNAL
+    }
+
+
+def _ours(kind: type, name: str) -> list[tuple[str, Any]]:
+    """Without what can be given by keyword only: that is new."""
+    return [
+        (p.name, p.default)
+        for p in inspect.signature(getattr(kind, name)).parameters.values()
+        if p.name != "self" and p.kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
+
+
+@pytest.mark.parametrize("client", [KeenClient, AsyncKeenClient])
+def test_every_official_method_has_the_same_parameters(client: type) -> None:
+    """Names, order and defaults, of both twins."""
+    official = _official(keen.client.KeenClient)
+    assert {name: _ours(client, name) for name in official} == official
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (keen.saved_queries.SavedQueriesInterface, SavedQueries),
+        (keen.cached_datasets.CachedDatasetsInterface, CachedDatasets),
+    ],
+    ids=["saved-queries", "cached-datasets"],
+)
+def test_every_official_method_of_the_interfaces_too(theirs: type, ours: type) -> None:
+    """Saved queries and cached datasets hang on the client in the same way."""
+    official = _official(theirs)
+    assert {name: _ours(ours, name) for name in official} == official
+
+
+def test_the_page_names_every_official_method(page: Callable[[str], Any]) -> None:
+    """Whoever moves finds the method that he uses under what is the same."""
     text = page("docs/how_to/move_from_keen_0_7.md").section("The same")
-    official = {
-        name: [p for p in inspect.signature(method).parameters if p not in ("self", "all_keys")]
-        for name, method in inspect.getmembers(keen.client.KeenClient, inspect.isfunction)
-    }
-    named = {name for name in re.findall(r"`(\w+)", text) if name in official}
-    assert len(named) >= 13
-    for client in (KeenClient, AsyncKeenClient):
-        ours = {
-            name: [p for p in inspect.signature(getattr(client, name)).parameters if p != "self"]
-            for name in named
-        }
-        assert {name: ours[name] for name in named} == {name: official[name] for name in named}
-
-
-def test_what_is_called_absent_is_absent(page: Callable[[str], Any]) -> None:
-    """And nothing else of the official client's is missing without a word."""
-    absent = {
-        name
-        for name, _ in inspect.getmembers(keen.client.KeenClient, inspect.isfunction)
-        if not name.startswith("_") and not hasattr(KeenClient, name)
-    } - INTERNAL
-    text = page("docs/how_to/move_from_keen_0_7.md").section("Not here")
-    words = {
-        "funnel": "funnel",
-        "delete_events": "deletion",
-        "generate_image_beacon": "image beacons",
-        "get_collection": "schemas",
-        "get_all_collections": "schemas",
-    }
-    assert {name for name in absent if words.get(name, "access keys") not in text} == set()
-    assert {name for name in absent if name not in words and "access_key" not in name} == set()
+    assert set(_official(keen.client.KeenClient)) - set(re.findall(r"`(\w+)", text)) == set()

@@ -12,6 +12,8 @@ import pytest
 import respx
 
 from keen_client.api import AioExecutor, AsyncKeenApi, Cost, Executor, KeenApi, Project
+from keen_client.api.administration import Administration
+from keen_client.api.cached_datasets import AioCachedDatasets, SyncCachedDatasets
 from keen_client.errors import ClientClosedError, InvalidQueryError, NotSentError
 from keen_client.queries.analysis import ANALYSIS_TYPES
 from keen_client.transport import AsyncHttpxTransport, HttpxTransport, Secret
@@ -49,15 +51,27 @@ def test_twins_are_opened_alike() -> None:
 
 
 def test_every_call_is_there() -> None:
-    """All analyses, and the writes."""
-    assert set(_public(KeenApi)) == ANALYSIS_TYPES | {
-        "query",
-        "run",
-        "run_steps",
-        "record_event",
-        "upload",
-        "post_batch",
-        "close",
+    """All analyses, the administration, what carries them out, and the writes."""
+    assert set(_public(KeenApi)) == (
+        ANALYSIS_TYPES
+        | set(_public(Administration))
+        | {"funnel", "query", "run", "run_steps", "record_event", "upload", "post_batch", "close"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("sync", "aio"),
+    [
+        (type(KeenApi.open(PROJECT).saved_queries), type(AsyncKeenApi.open(PROJECT).saved_queries)),
+        (SyncCachedDatasets, AioCachedDatasets),
+    ],
+    ids=["saved-queries", "cached-datasets"],
+)
+def test_what_hangs_on_the_twins_is_the_same_too(sync: type, aio: type) -> None:
+    """Names and parameters of the interfaces."""
+    ours, theirs = _public(sync), _public(aio)
+    assert {name: list(inspect.signature(call).parameters) for name, call in ours.items()} == {
+        name: list(inspect.signature(call).parameters) for name, call in theirs.items()
     }
 
 

@@ -20,6 +20,9 @@ import pytest
 
 from keen_client import ClientClosedError, DeliveryConfig, KeenClient, KeenError
 from keen_client._foundation.clock import SystemClock
+from keen_client.api.access_keys import AccessKeyMethods
+from keen_client.api.collection import CollectionMethods, get_all_collections
+from keen_client.api.discovery import DiscoveryMethods
 from keen_client.client.wiring import Seams
 from keen_client.observability.signals import Signal
 from keen_client.queries.methods import AnalysisMethods
@@ -194,6 +197,10 @@ def _calls(client: KeenClient) -> dict[str, Callable[[], object]]:
         "nightly": client.nightly,
         "need_machinery": client.need_machinery,
         "log": lambda: client.log,
+        "run_steps": lambda: client.run_steps(get_all_collections()),
+        "generate_image_beacon": lambda: client.generate_image_beacon("c", {}),
+        "saved_queries.all": client.saved_queries.all,
+        "cached_datasets.all": client.cached_datasets.all,
     }
     given: dict[str, Any] = {
         "event_collection": "c",
@@ -201,8 +208,18 @@ def _calls(client: KeenClient) -> dict[str, Callable[[], object]]:
         "percentile": 50,
         "timeframe": "this_day",
         "analyses": {"n": {"analysis_type": "count"}},
+        "steps": [{"event_collection": "c", "actor_property": "x"}],
+        "property_name": "x",
+        "key": "K",
+        "name": "n",
+        "is_active": True,
+        "permitted": [],
+        "permissions": [],
+        "options": {},
     }
-    for name in vars(AnalysisMethods):
+    methods = [*vars(AnalysisMethods)]
+    methods += [*vars(CollectionMethods), *vars(AccessKeyMethods), *vars(DiscoveryMethods)]
+    for name in methods:
         if name.startswith("_") or name == "query":
             continue
         method = getattr(client, name)
@@ -212,7 +229,14 @@ def _calls(client: KeenClient) -> dict[str, Callable[[], object]]:
 
 
 #: Public, and harmless at any time.
-_HARMLESS = {"close", "query", "event_log", "project", "notify", "paper_receipt"}
+_HARMLESS = {"close", "query", "event_log", "project", "notify", "paper_receipt"} | {
+    "project_id",
+    "base_url",
+    "get_timeout",
+    "post_timeout",
+    "saved_queries",
+    "cached_datasets",
+}
 
 
 def test_every_method_is_refused_after_close(make_client: MakeClient) -> None:
