@@ -1,0 +1,64 @@
+"""Nested events as flat rows: one column for each leaf, under its dotted name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+#: Keen's own times; other texts stay texts, whatever they look like.
+MOMENTS: Final = frozenset({"keen.timestamp", "keen.created_at"})
+
+
+def flat_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """*event* with its objects opened: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``.
+
+    Lists, and objects without members, are leaves. ``keen.timestamp`` and
+    ``keen.created_at`` become aware datetimes where they are times. Where two
+    leaves would have one name (Keen refuses names with dots; other servers may
+    not) the event's objects stay as they are: nothing is ever lost.
+    """
+    leaves = list(_leaves(event, ""))
+    row = dict(leaves)
+    if len(row) < len(leaves):
+        row = dict(event)
+    return {name: as_moment(value) if name in MOMENTS else value for name, value in row.items()}
+
+
+def picked_event(event: Mapping[str, Any], property_names: Sequence[str]) -> dict[str, Any]:
+    """A row of exactly *property_names*, dotted; None where the event has no such property."""
+    row = {}
+    for name in property_names:
+        value = _at(event, name)
+        row[name] = as_moment(value) if name in MOMENTS else value
+    return row
+
+
+def as_moment(value: Any) -> Any:
+    """The aware datetime of a time as Keen writes it (without zone: UTC); anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _leaves(members: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for name, value in members.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield path + name, value
+
+
+def _at(event: Mapping[str, Any], path: str) -> Any:
+    if path in event:
+        return event[path]
+    value: Any = event
+    for name in path.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    return value
