@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import attrs
 import orjson
 
 from keen_client.server.documents import Documents
@@ -27,6 +28,14 @@ MAX_PAGE: Final = 100
 DEFAULT_PAGE: Final = 10
 
 _TYPES: Final = AGGREGATIONS | {"multi_analysis"}
+
+
+@attrs.frozen
+class Index:
+    """One value of each index property, and the filters that select its events."""
+
+    values: Mapping[str, Any]
+    filters: tuple[Filter, ...]
 
 
 class Datasets:
@@ -96,24 +105,28 @@ class Datasets:
             self.get(name)
             self._definitions.change({name: None})
 
+    def index(self, name: str, given: object) -> Index:
+        """What the parameter ``index_by`` of a request for results means. Raises a 404 or 400 refusal."""
+        values = _index_values(self.get(name)["index_by"], given)
+        return Index(values, tuple(_index_filter(path, value, given) for path, value in values.items()))
+
     def results(
-        self, name: str, index_by: object, timeframe: object = None, filters: Sequence[Filter] = ()
+        self, name: str, index: Index, timeframe: object = None, filters: Sequence[Filter] = ()
     ) -> dict[str, Any]:
         """The dataset's query for one value of each index property, over *timeframe* or the dataset's own.
 
         *filters* are those of a restricted key. Raises a 404 refusal, and those of the query itself.
         """
         definition = self.get(name)
-        index = _index_values(definition["index_by"], index_by)
         query = definition["query"]
         asked = timeframe or query["timeframe"]
         now_ms = self._services.clock.wall_ms()
         question = parse_query(query["analysis_type"], {**query, "timeframe": asked}, now_ms)
-        question = question.filtered([_index_filter(path, value, index_by) for path, value in index.items()])
-        answered = answer_question(self._services, question.filtered(filters), now_ms)
+        question = question.filtered([*index.filters, *filters])
+        answered = answer_question(self._services, question, now_ms)
         return {
             "result": orjson.loads(answered)["result"],
-            "metadata": {"dataset": definition, "request": {"index_by": index, "timeframe": asked}},
+            "metadata": {"dataset": definition, "request": {"index_by": index.values, "timeframe": asked}},
         }
 
     def _checked_query(self, query: object, index_by: Sequence[str]) -> dict[str, Any]:

@@ -39,7 +39,9 @@ class Group:
         if not self.is_bucketed:
             return f"nullif({column.text}, 'null')", column.number
         if self.size is not None:
-            return "NULL::VARCHAR", f"floor({column.number} / {parameters.bind(self.size, 'DOUBLE')})"
+            # Nine digits: as doubles, 0.3 / 0.1 is a little less than 3.
+            ratio = f"round({column.number} / {parameters.bind(self.size, 'DOUBLE')}, 9)"
+            return "NULL::VARCHAR", f"floor({ratio})"
         cases = " ".join(
             f"WHEN {column.number} >= {parameters.bind(start, 'DOUBLE')}"
             f" AND {column.number} < {parameters.bind(end, 'DOUBLE')} THEN {index}"

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from keen_client.server.call import Call
+from keen_client.server.credential import forbidden
 from keen_client.server.datasets import Datasets
 from keen_client.server.permission import MASTER_ONLY, Permission
 from keen_client.server.query import decode_parameters
@@ -34,10 +35,13 @@ class DatasetsArea:
         )
 
     async def _list(self, call: Call) -> Response:
+        if not call.credential.may(Permission.DATASETS, operation="list"):
+            raise forbidden()
         page = self._datasets.page(call.parameters.get("limit"), call.parameters.get("after_name", ""))
         return padded(call, json_reply(page))
 
     async def _get(self, call: Call) -> Response:
+        call.credential.demand(Permission.DATASETS, call.names["name"], "retrieve")
         return padded(call, json_reply(self._datasets.get(call.names["name"])))
 
     async def _create(self, call: Call) -> Response:
@@ -50,9 +54,12 @@ class DatasetsArea:
         return deleted()
 
     async def _results(self, call: Call) -> Response:
+        name, credential = call.names["name"], call.credential
+        credential.demand(Permission.DATASETS, name, "read")
+        index = self._datasets.index(name, call.parameters.get("index_by"))
+        if not credential.may_read_index(name, index.values):
+            raise forbidden()
         timeframe = decode_parameters(call.parameters).get("timeframe")
-        index_by = call.parameters.get("index_by")
-        found = await self._services.in_thread(
-            self._datasets.results, call.names["name"], index_by, timeframe
-        )
+        filters = credential.filters_for(Permission.DATASETS)
+        found = await self._services.in_thread(self._datasets.results, name, index, timeframe, filters)
         return padded(call, json_reply(found))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from keen_client.server.call import Call
+from keen_client.server.credential import Credential, forbidden
+from keen_client.server.filters import Filter
 from keen_client.server.permission import MASTER_ONLY, Permission
 from keen_client.server.reply import deleted, json_reply, padded
 from keen_client.server.routing import PROJECT, Route
@@ -48,5 +51,20 @@ class SavedQueriesArea:
         return deleted()
 
     async def _result(self, call: Call) -> Response:
-        found = await self._services.in_thread(self._saved.result, call.names["name"])
-        return padded(call, json_reply(found))
+        name = call.names["name"]
+        filters = _admitted(call.credential, self._saved.get(name))
+        return padded(call, json_reply(await self._services.in_thread(self._saved.result, name, filters)))
+
+
+def _admitted(credential: Credential, definition: Mapping[str, Any]) -> tuple[Filter, ...]:
+    """The filters under which *credential* may read the result. Raises a 403 refusal where it may not.
+
+    A cached query is a saved one too: either permission opens it.
+    """
+    permissions = [Permission.SAVED_QUERIES]
+    if definition["refresh_rate"]:
+        permissions.append(Permission.CACHED_QUERIES)
+    for permission in permissions:
+        if credential.may(permission, definition["query_name"]):
+            return credential.filters_for(permission)
+    raise forbidden()
