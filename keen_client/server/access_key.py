@@ -15,6 +15,7 @@ import attrs
 from keen_client.server.credential import Credential, Holder, Limit
 from keen_client.server.filters import Filter, parse_filters
 from keen_client.server.ingest import admit
+from keen_client.server.json_input import is_deeper
 from keen_client.server.permission import Permission
 from keen_client.server.refusal import INVALID_PARAMETER, MISSING_PARAMETER, Refusal, bad_request
 
@@ -159,25 +160,13 @@ def _index_values(allowed: object) -> dict[str, dict[str, tuple[Any, ...]]]:
 def _autofill(given: object) -> Mapping[str, Any] | None:
     if given is None:
         return None
-    if not isinstance(given, dict) or _deeper(given, MAX_AUTOFILL_DEPTH):
+    if not isinstance(given, dict) or is_deeper(given, MAX_AUTOFILL_DEPTH):
         raise _invalid(f"autofill must be an object, nested at most {MAX_AUTOFILL_DEPTH} deep")
     try:
         admit(copy.deepcopy(given), 0, "", "")
     except Refusal as refusal:
         raise _invalid(f"autofill is no valid part of an event: {refusal.message}") from None
     return given
-
-
-def _deeper(value: object, depth: int) -> bool:
-    level: list[object] = [value]
-    for _ in range(depth):
-        level = [
-            inner
-            for node in level
-            if isinstance(node, (dict, list))
-            for inner in (node.values() if isinstance(node, dict) else node)
-        ]
-    return any(isinstance(node, (dict, list)) for node in level)
 
 
 def _names(value: object, what: str, known: frozenset[str] | None = None) -> list[str]:

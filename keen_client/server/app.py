@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from keen_client._foundation.clock import MS_PER_SECOND, Clock, SystemClock
 from keen_client.server.areas.control import ControlArea
@@ -34,8 +35,6 @@ from keen_client.server.reply import bad_gateway, json_reply
 from keen_client.server.routing import Area, Router
 from keen_client.server.services import Services
 from keen_client.server.store import Store
-
-METHODS: Final = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]
 
 _logger: Final = logging.getLogger("keen_client.server")
 #: What a real Keen does not have; faults leave it alone.
@@ -66,6 +65,11 @@ class Api:
             PageArea(services),
         ]
         self.router = Router(areas, services.project.id)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, of whatever method."""
+        response = await self.handle(Request(scope, receive))
+        await response(scope, receive, send)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; every error becomes Keen's JSON."""
@@ -123,4 +127,4 @@ def create_app(
     """
     keyring = Keyring(project, store.directory)
     api = Api(Services(project, keyring, store, faults or FaultEngine(), clock or SystemClock(), geography))
-    return Starlette(routes=[Route("/{path:path}", api.handle, methods=METHODS)])
+    return Starlette(routes=[Route("/{path:path}", api)])

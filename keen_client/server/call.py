@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-import orjson
 from starlette.requests import Request
 
 from keen_client.server.credential import NOBODY, Credential
 from keen_client.server.ingest import MAX_BODY_BYTES
+from keen_client.server.json_input import check_nesting, parse_json
 from keen_client.server.query import decode_parameters
-from keen_client.server.refusal import INVALID_JSON, TOO_LARGE, Refusal, bad_request
+from keen_client.server.refusal import (
+    INVALID_JSON,
+    TOO_LARGE,
+    UNSUPPORTED_ENCODING,
+    Refusal,
+    bad_request,
+)
 
 
 class Call:
@@ -41,23 +47,33 @@ class Call:
         return self.request.headers.get("authorization") or self.parameters.get("api_key")
 
     async def body(self) -> bytes:
-        """The body, or a 413. An overlong body is read to its end, so that the client can hear the answer."""
+        """The body; a 413 as soon as it is known to be too long, a 415 where it is compressed.
+
+        A body that says how long it is is refused before any of it is read.
+        """
+        headers = self.request.headers
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            text = f"A body must not be compressed ({encoding[:64]}); nothing was stored."
+            raise Refusal(415, UNSUPPORTED_ENCODING, text)
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
+            raise _too_large()
         chunks: list[bytes] = []
         size = 0
         async for chunk in self.request.stream():
             size += len(chunk)
-            if size <= MAX_BODY_BYTES:
-                chunks.append(chunk)
-            else:
-                chunks.clear()
-        if size > MAX_BODY_BYTES:
-            text = f"A body may have at most {MAX_BODY_BYTES} bytes; nothing was stored."
-            raise Refusal(413, TOO_LARGE, text)
+            if size > MAX_BODY_BYTES:
+                raise _too_large()
+            chunks.append(chunk)
         return b"".join(chunks)
 
     async def document(self) -> Any:
-        """The body as JSON, or a 400; whatever the content type says."""
-        return parse_json(await self.body())
+        """The body as JSON, or a 400; whatever the content type says.
+
+        It is nested no deeper than what walks through it can bear. (Events have a bound of their own.)
+        """
+        return check_nesting(parse_json(await self.body()))
 
     async def given(self) -> dict[str, Any]:
         """The parameters of the query string, and over them those of a POST's body."""
@@ -70,9 +86,5 @@ class Call:
         return given
 
 
-def parse_json(body: bytes) -> Any:
-    """*body* as JSON, or a 400."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise bad_request(INVALID_JSON, "The body is not valid JSON; nothing was stored.") from None
+def _too_large() -> Refusal:
+    return Refusal(413, TOO_LARGE, f"A body may have at most {MAX_BODY_BYTES} bytes; nothing was stored.")

@@ -30,7 +30,8 @@ MAX_BODY_BYTES: Final = 10_000_000
 MAX_COLLECTION_NAME: Final = 64
 MAX_PROPERTY_NAME: Final = 256
 MAX_STRING: Final = 10_000
-MAX_DEPTH: Final = 1_000
+#: What the encoder of the stored text can bear.
+MAX_DEPTH: Final = 250
 MIN_INTEGER: Final = -(2**63)
 MAX_INTEGER: Final = 2**63 - 1
 

@@ -14,6 +14,7 @@ import orjson
 
 from keen_client.server.filters import Filter, parse_filters
 from keen_client.server.grouping import Group, parse_groups
+from keen_client.server.json_input import check_nesting
 from keen_client.server.refusal import INVALID_PARAMETER, MISSING_PARAMETER, bad_request, not_found
 from keen_client.server.timeframe import Interval, Timeframe, parse_interval, parse_timeframe, parse_zone
 
@@ -108,7 +109,7 @@ def decode_parameters(pairs: Mapping[str, str]) -> dict[str, Any]:
                 continue
             # A bare number or true may as well be a name; where a number is asked for, its text will do.
             if isinstance(value, (str, list, dict)):
-                decoded[name] = value
+                decoded[name] = check_nesting(value)
     return decoded
 
 

@@ -17,8 +17,6 @@ from typing import Any, Final, Self, TypeVar
 import attrs
 import orjson
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from keen_client._foundation.clock import Clock, SystemClock
 from keen_client.server.app import create_app
@@ -26,28 +24,12 @@ from keen_client.server.faults import Faults, parse_faults
 from keen_client.server.geography import Geography
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
-from keen_client.server.reply import CUT_EXTENSION
+from keen_client.server.protocol import LocalProtocol
 from keen_client.server.store import Store
 
 STOP_SECONDS: Final = 5.0
 PROJECT_FILE: Final = "project.json"
 _Part = TypeVar("_Part")
-
-
-class CuttingProtocol(H11Protocol):
-    """HTTP/1.1 that lets the application drop a connection without an answer."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Offer the cut to the application, through the scope's extensions."""
-        super().connection_made(transport)  # type: ignore[arg-type]
-        inner: ASGIApp = self.app
-        abort = transport.abort  # type: ignore[attr-defined]
-
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            extensions = {**scope.get("extensions", {}), CUT_EXTENSION: abort}
-            await inner({**scope, "extensions": extensions}, receive, send)
-
-        self.app = app
 
 
 class _Uvicorn(uvicorn.Server):
@@ -235,7 +217,7 @@ class LocalServer:
         app = create_app(self.project, self.store, self.faults, self._clock, self._geography)
         config = uvicorn.Config(
             app,
-            http=CuttingProtocol,
+            http=LocalProtocol,
             loop="asyncio",
             ws="none",
             lifespan="off",

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from keen_client.server import catalogue
 from keen_client.server.access_key import autofilled
 from keen_client.server.addons import Addons, Origin
-from keen_client.server.call import Call, parse_json
+from keen_client.server.call import Call
 from keen_client.server.deletion import delete_events, delete_property
 from keen_client.server.intake import Intake
+from keen_client.server.json_input import parse_json
 from keen_client.server.permission import MASTER_ONLY, Permission
 from keen_client.server.query import decode_parameters
 from keen_client.server.refusal import INVALID_JSON, Refusal, bad_request, not_found
