@@ -34,9 +34,7 @@ class LocalProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand *data* on; what belongs to a request that is answered already is thrown away, up to a bound."""
-        answered = self.cycle is not None and self.cycle.response_complete
-        if not answered or self.conn.their_state is not h11.SEND_BODY:
-            self._drained_bytes = 0
+        if not self._is_draining():
             super().data_received(data)
             return
         self._drained_bytes += len(data)
@@ -47,3 +45,10 @@ class LocalProtocol(H11Protocol):
         # a client that sends a byte now and then would keep this one for ever.
         self.conn.receive_data(data)
         self.handle_events()
+        if not self._is_draining():
+            self._drained_bytes = 0
+
+    def _is_draining(self) -> bool:
+        """Whether the request was answered, and its body is still coming."""
+        answered = self.cycle is not None and self.cycle.response_complete
+        return answered and self.conn.their_state is h11.SEND_BODY
