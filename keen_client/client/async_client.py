@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from keen_client._foundation.clock import ms_to_datetime
-from keen_client.api.administration import AioAdministration
 from keen_client.api.keen_api import AsyncKeenApi
 from keen_client.api.project import Project
 from keen_client.api.steps import Steps
+from keen_client.client.analyst import AioAnalyst
 from keen_client.client.committer import Committer
+from keen_client.client.deleting import AioDeleter
 from keen_client.client.log_view import LogView
 from keen_client.client.receipt import Receipt
 from keen_client.client.sync_client import KeenClient, StepsT
@@ -22,6 +23,7 @@ from keen_client.client.wiring import Seams
 from keen_client.delivery.config import DeliveryConfig, UnknownPolicy
 from keen_client.delivery.courier import FlushReport
 from keen_client.eventlog.config import Durability, LogConfig
+from keen_client.eventlog.log import EventLog
 from keen_client.events.encoding import NaiveDatetimes
 from keen_client.observability.hooks import Hook
 from keen_client.queries.definition import Query
@@ -33,7 +35,7 @@ from keen_client.verify.moments import Moment
 from keen_client.verify.report import VerifyReport
 
 
-class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioAdministration):
+class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
     """The async twin of :class:`KeenClient`: same arguments, same meaning, same errors.
 
     ``http_client`` is an ``httpx.AsyncClient``, used for queries; delivery runs
@@ -64,7 +66,7 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioAdministration):
         seams: Seams | None = None,
     ) -> None:
         """See :class:`KeenClient` for the arguments and errors."""
-        seams = seams or Seams()
+        self._seams = seams = seams or Seams()
         self._sync = KeenClient(
             project_id,
             write_key,
@@ -134,6 +136,9 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioAdministration):
         """See :meth:`KeenClient.run_steps`. After a cancellation the outcome of a change is unknown."""
         self._sync.need_machinery()
         return await self._api.run_steps(steps)
+
+    def _log_for_deletion(self) -> EventLog:
+        return self._sync.need_machinery().log
 
     def generate_image_beacon(
         self,

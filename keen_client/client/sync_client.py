@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from keen_client._foundation.clock import ms_to_datetime
-from keen_client.api.administration import Administration
 from keen_client.api.beacon import image_beacon_url
 from keen_client.api.project import Project
 from keen_client.api.steps import Steps
+from keen_client.client.analyst import Analyst
+from keen_client.client.deleting import Deleter
 from keen_client.client.log_view import LogView
 from keen_client.client.receipt import Receipt
 from keen_client.client.settings import read_settings
@@ -41,7 +42,7 @@ StepsT = TypeVar("StepsT")
 _open_clients: Final[weakref.WeakSet[KeenClient]] = weakref.WeakSet()
 
 
-class KeenClient(AnalysisMethods[Any], Administration):
+class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
     """A client of one project, over one local log. Safe from any thread, and usable after a fork.
 
     ``add_event`` returns when the event is on disk; it never waits on the
@@ -280,8 +281,11 @@ class KeenClient(AnalysisMethods[Any], Administration):
         return self.need_machinery().api.query(analysis, all_keys=all_keys)
 
     def run_steps(self, steps: Steps[StepsT]) -> StepsT:
-        """Carry out a call of several requests; the methods of :class:`Administration` stand on it."""
+        """Carry out a call of several requests; all administration stands on it."""
         return self.need_machinery().api.run_steps(steps)
+
+    def _log_for_deletion(self) -> EventLog:
+        return self.need_machinery().log
 
     def generate_image_beacon(
         self,
