@@ -6,12 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 HERE = Path(__file__).parent
 ROOT = str(HERE.parents[1])
@@ -20,9 +25,22 @@ if ROOT not in sys.path:
 
 from tests.peers.served import Served  # noqa: E402 - found by the path set above
 
-#: The folder that `tests/peers/install` filled.
-FOLDER_VARIABLE = "PEERS"
-NODE_SECONDS = 120
+#: The folder that `tests/peers/install` filled, and the browser's program where it has another name.
+FOLDER_VARIABLE: Final = "PEERS"
+CHROMIUM_VARIABLE: Final = "PEERS_CHROMIUM"
+NODE_SECONDS: Final = 120
+#: A browser that runs as root, in a container, and speaks to nobody but us.
+CHROMIUM_OPTIONS: Final = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 RunNode = Callable[..., Any]
 
@@ -38,6 +56,64 @@ def node_modules() -> Path:
             "see docs/contributing.md, section 'Peers'"
         )
     return modules
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Chromium, headless. One a module: while it runs, this thread has an event loop that others would trip over."""
+    program = shutil.which(os.environ.get(CHROMIUM_VARIABLE, "chromium"))
+    assert program is not None, "Chromium is missing: see docs/contributing.md, section 'Peers'"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A tab of its own, with nothing remembered. A script's error that nobody caught fails the test."""
+    context = chromium.new_context(locale="en-GB", timezone_id="America/New_York")
+    tab = context.new_page()
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    yield tab
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture(scope="session")
+def site(node_modules: Path) -> Iterator[str]:
+    """The origin of somebody's web site: an empty page that loads Keen's clients, as their READMEs say."""
+    scripts = {
+        f"/{name}.min.js": (node_modules / name / "dist" / f"{name}.min.js").read_bytes()
+        for name in ("keen-tracking", "keen-analysis")
+    }
+    tags = "".join(f'<script src="{path}"></script>' for path in scripts)
+    files = {
+        "/": (b"<!doctype html><title>Shop</title><body><a href='#buy'>Buy</a>" + tags.encode(), "text/html"),
+        **{path: (script, "text/javascript") for path, script in scripts.items()},
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
+            body, kind = files.get(self.path.partition("?")[0], (b"", ""))
+            self.send_response(200 if kind else 404)
+            self.send_header("content-type", f"{kind or 'text/plain'}; charset=utf-8")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="session")
