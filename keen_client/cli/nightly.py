@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keen_client.cli.options import Connection, Windows, connection_options, json_option, window_options
-from keen_client.cli.output import emit, say
+from keen_client.cli.output import emit, note, say
 from keen_client.cli.times import Seconds
 
 
@@ -35,27 +35,39 @@ def nightly(
     moment and run again. Without --start and --end it reads the windows that
     are due.
 
+    Without a write key it only verifies, and says so. Before the first event
+    there is nothing to do, which is no error.
+
     Exit status: as of verify, for the last verification; 75 when another
     nightly or replay job is at work.
     """
-    from keen_client.cli.proof import look_of, open_night, show_lines, title_of
+    from keen_client.cli.proof import look_of, open_night, show_lines, title, title_of, unread
+    from keen_client.cli.session import NoLogYetError, settings_of
+    from keen_client.replay.night import nothing_done
     from keen_client.report.run import plan_lines
     from keen_client.report.terminal import verification_lines
 
-    with open_night(connection, windows) as (night, machinery):
-        report = night.run(
-            windows.start,
-            windows.end,
-            collections=windows.collections,
-            window=windows.window,
-            max_replay=max_replay,
-            send_timeout=send_timeout,
-        )
-        title = title_of("nightly", machinery)
+    try:
+        with open_night(connection, windows) as (night, machinery):
+            report = night.run(
+                windows.start,
+                windows.end,
+                collections=windows.collections,
+                window=windows.window,
+                max_replay=max_replay,
+                send_timeout=send_timeout,
+            )
+            shown_as = title_of("nightly", machinery)
+    except NoLogYetError as error:
+        report, shown_as = nothing_done(unread(error, windows)), title("nightly", settings_of(connection))
     status = report.exit_status()
+    for warning in report.warnings:
+        note(f"warning: {warning}")
     if as_json:
         emit(report.document())
         return status
+    for warning in report.warnings:
+        say(f"NOT DONE  {warning}")
     look = look_of(windows)
     sent = report.sent
     say(
@@ -64,9 +76,9 @@ def nightly(
         + (f" ({sent.reason})" if sent.reason else "")
     )
     if report.after is not report.before:
-        show_lines(verification_lines(report.before, f"{title}   before", look))
+        show_lines(verification_lines(report.before, f"{shown_as}   before", look))
     show_lines(plan_lines(report.replay.document()))
-    show_lines(verification_lines(report.after, title, look))
+    show_lines(verification_lines(report.after, shown_as, look))
     if status != report.after.exit_status():
         say(f"exit {status}: the status of the windows, and of what sending left or refused")
     return status

@@ -16,10 +16,12 @@ from keen_client.cli.times import parse_duration
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from keen_client.cli.session import NoLogYetError
     from keen_client.client.settings import Settings
     from keen_client.client.wiring import Machinery
     from keen_client.replay.night import Night
     from keen_client.report.look import Look
+    from keen_client.verify.report import VerifyReport
 
 
 @contextmanager
@@ -45,6 +47,20 @@ def open_night(connection: Connection, windows: Windows) -> Iterator[tuple[Night
             ),
             machinery,
         )
+
+
+def unread(error: NoLogYetError, windows: Windows) -> VerifyReport:
+    """The report where there is no log to compare with: no window, a warning, and the status of what was not read."""
+    from keen_client._foundation.clock import SystemClock
+    from keen_client.verify.report import VerifyReport
+
+    return VerifyReport(
+        as_of_ms=SystemClock().wall_ms(),
+        preset=windows.preset,
+        windows=(),
+        warnings=(f"{error.message} ({error.hint})",),
+        is_unread=True,
+    )
 
 
 def title_of(command: str, machinery: Machinery) -> str:

@@ -13,9 +13,9 @@ from keen_client._foundation.randomness import SystemRandomness
 from keen_client.cli.options import Connection
 from keen_client.cli.output import note
 from keen_client.client.settings import Settings, read_settings
-from keen_client.errors import ConfigurationError, InvalidEnvironmentError
+from keen_client.errors import ConfigurationError, EventLogError, InvalidEnvironmentError
 from keen_client.eventlog.config import LogConfig
-from keen_client.eventlog.directory import Binding
+from keen_client.eventlog.directory import Binding, LogDirectory
 from keen_client.eventlog.log import EventLog
 from keen_client.observability.signals import (
     DeliveryPaused,
@@ -61,6 +61,29 @@ def enabled_settings_of(connection: Connection) -> Settings:
     return settings
 
 
+class NoLogYetError(EventLogError):
+    """There is no log where one is expected: before the first event, or because another place was meant.
+
+    Commands for which that is no failure catch it; for others it is one.
+    """
+
+    def __init__(self, place: Path, binding: Binding | None) -> None:
+        """*place* is where the log was looked for, *binding* whose it would be, where that is known."""
+        super().__init__(
+            f"nothing was recorded yet: there is no log at {place}; nothing was read",
+            "the first event makes it; if events were recorded, name their log with --log, as the user who owns it",
+            path=place,
+        )
+        self.place: Final = place
+        self.binding: Final = binding
+
+
+def is_unmade(place: Path) -> bool:
+    """Whether there is no log at *place*, nor what is left of a damaged one."""
+    directory = LogDirectory(place)
+    return not (directory.exists() or directory.state.exists() or directory.segments.exists())
+
+
 @contextmanager
 def open_log(
     place: Path, binding: Binding | None, config: LogConfig, *, make: bool = False
@@ -91,8 +114,14 @@ def place_of(connection: Connection) -> tuple[Path, Binding | None, LogConfig]:
 
 @contextmanager
 def look_at_log(connection: Connection) -> Iterator[EventLog]:
-    """The log, to look at it: where it is named, no project has to be."""
+    """The log, to look at it: where it is named, no project has to be.
+
+    Raises:
+        NoLogYetError: nothing was recorded yet. Nothing was read.
+    """
     place, binding, config = place_of(connection)
+    if is_unmade(place):
+        raise NoLogYetError(place, binding)
     with open_log(place, binding, config) as log:
         yield log
 
@@ -109,7 +138,8 @@ def open_machinery(
 
     Raises:
         InvalidEnvironmentError: a key is needed and not there. Nothing was sent.
-        EventLogError: there is no log, or it cannot be used. Nothing was sent.
+        NoLogYetError: nothing was recorded yet. Nothing was sent.
+        EventLogError: the log cannot be used. Nothing was sent.
     """
     from keen_client.client.wiring import Machinery
 
@@ -118,6 +148,8 @@ def open_machinery(
         settings.project.key_for("write")
     if needs_read_key:
         settings.project.key_for("read")
+    if is_unmade(settings.log):
+        raise NoLogYetError(settings.log, settings.binding)
     machinery = Machinery(
         settings,
         log_config=settings.log_config,

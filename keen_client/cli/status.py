@@ -26,20 +26,27 @@ def status(preset: str, connection: Connection, as_json: bool) -> int:
     Exit status: 0, or 32 past a horizon: events reach the end of their
     retention unsent or unverified within days, or the log nears its size limit.
     """
-    from keen_client.cli.session import look_at_log
-    from keen_client.report.log_status import read_status
+    from keen_client._foundation.clock import SystemClock
+    from keen_client.cli.session import NoLogYetError, look_at_log
+    from keen_client.report.log_status import empty_status, read_status
     from keen_client.report.printable import size
     from keen_client.verify.presets import PRESETS
 
-    with look_at_log(connection) as log:
-        found = read_status(log, PRESETS[preset], log.clock.wall_ms())
+    try:
+        with look_at_log(connection) as log:
+            found = read_status(log, PRESETS[preset], log.clock.wall_ms())
+    except NoLogYetError as error:
+        found = empty_status(error.place, error.binding, SystemClock().wall_ms())
+        note(f"warning: {error.message}")
+        note(f"hint: {error.hint}")
     document = found.document()
     bits = exit_codes.LEFT if found.is_past_horizon else exit_codes.OK
     if as_json:
         emit(document)
         return bits
     say(f"log           {found.path} ({found.segments} segments, {size(found.size_bytes)})")
-    say(f"project       {found.project_id} at {found.base_url}")
+    if found.project_id is not None:
+        say(f"project       {found.project_id} at {found.base_url}")
     backlog = found.backlog
     say(
         f"unsent        {backlog.pending:,} pending, {backlog.inflight:,} in flight, {backlog.unknown:,} unknown,"

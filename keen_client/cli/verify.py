@@ -46,7 +46,8 @@ def verify(
     16 corrupt or disputed, 32 settling, incomplete or unverifiable, 64 replayed
     and not confirmed yet.
     """
-    from keen_client.cli.proof import look_of, open_night, show_lines, title_of
+    from keen_client.cli.proof import look_of, open_night, show_lines, title, title_of, unread
+    from keen_client.cli.session import NoLogYetError, settings_of
     from keen_client.report.terminal import verification_lines
 
     if as_json and ndjson:
@@ -55,16 +56,19 @@ def verify(
         return _show(show, windows, connection, as_json=as_json or ndjson)
     if windows.start is None:
         raise click.UsageError("--start and --end say which windows, or --show COLLECTION@START which one")
-    with open_night(connection, windows) as (night, machinery):
-        report = night.verify(*windows.edges, collections=windows.collections, window=windows.window)
-        title = title_of("verify", machinery)
+    try:
+        with open_night(connection, windows) as (night, machinery):
+            report = night.verify(*windows.edges, collections=windows.collections, window=windows.window)
+            shown_as = title_of("verify", machinery)
+    except NoLogYetError as error:
+        report, shown_as = unread(error, windows), title("verify", settings_of(connection))
     if as_json:
         emit(report.document())
     elif ndjson:
         for row in report.rows():
             click.echo(json_line(row), nl=False)
     else:
-        show_lines(verification_lines(report, title, look_of(windows, by)))
+        show_lines(verification_lines(report, shown_as, look_of(windows, by)))
     return report.exit_status()
 
 

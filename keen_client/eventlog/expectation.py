@@ -64,6 +64,15 @@ class Expectation:
         names.update(e.collection for e in self._tail() if start_ms <= e.timestamp_ms < end_ms)
         return sorted(names)
 
+    def span(self) -> tuple[int, int] | None:
+        """[first, last) of the hours in which there are entries, in UTC milliseconds; the tail included; None: none."""
+        # The tail first: what is folded meanwhile is in the totals then.
+        hours = [entry.timestamp_ms // MS_PER_HOUR for entry in self._tail()]
+        with self._state.reading() as db:
+            edges = db.execute("SELECT min(hour), max(hour) FROM totals").fetchone()
+        hours += [hour for hour in edges if hour is not None]
+        return (min(hours) * MS_PER_HOUR, (max(hours) + 1) * MS_PER_HOUR) if hours else None
+
     def windows(self, collection: str, start_ms: int, end_ms: int, width_ms: int) -> dict[int, Window]:
         """The windows of [start, end) in which something is expected or open, by start.
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from keen_client._foundation.clock import MS_PER_HOUR, MS_PER_SECOND, Clock, ms_to_iso
+from keen_client._foundation.clock import MS_PER_SECOND, Clock, ms_to_iso
 from keen_client._foundation.randomness import Randomness, SystemRandomness
 from keen_client.api.keen_api import KeenApi
 from keen_client.delivery.courier import Courier, FlushReport
@@ -58,6 +58,10 @@ PROBES_MAX: Final = 3
 
 _SENT_LEFT_BIT: Final = 32
 _DEAD_LETTERS_BIT: Final = 16
+#: What a night without a write key leaves undone.
+NO_WRITE_KEY: Final = (
+    "there is no write key: nothing was sent, nothing can be resent, and the server could not be probed"
+)
 #: Errors that whatever is asked next would meet as well.
 _REFUSED: Final = (AuthenticationError, ForbiddenError)
 
@@ -66,13 +70,14 @@ Progress = Callable[[str, int, int], None]
 
 @attrs.frozen(kw_only=True)
 class NightReport:
-    """What a nightly job did."""
+    """What a nightly job did; ``warnings`` say what it could not do."""
 
     sent: FlushReport
     before: VerifyReport
     replay: ReplayReport
     after: VerifyReport
     reclaimed: Reclaimed
+    warnings: tuple[str, ...] = ()
 
     def exit_status(self) -> int:
         """The windows' bits after the night; 32 when events are left unsent, 16 for new dead letters."""
@@ -97,8 +102,20 @@ class NightReport:
                 "unverified": self.reclaimed.unverified,
                 "kept": self.reclaimed.kept,
             },
+            "warnings": list(self.warnings),
             "exit": self.exit_status(),
         }
+
+
+def nothing_done(unread: VerifyReport) -> NightReport:
+    """The report of a night before the first event: there is no log yet, and *unread* says so."""
+    return NightReport(
+        sent=FlushReport(0, 0, 0, 0),
+        before=unread,
+        replay=ReplayReport(is_dry_run=False, verification=unread),
+        after=unread,
+        reclaimed=Reclaimed(),
+    )
 
 
 def send_document(report: FlushReport) -> dict[str, Any]:
@@ -133,7 +150,7 @@ class Night:
             UsageError: no such preset, or ``immediate`` for a far server. Nothing was asked.
         """
         self._log = log
-        self._api = api
+        self._can_write = api.project.write_key is not None
         self._sender = sender
         self._clock = clock
         self._preset = _chosen(preset, settle)
@@ -191,6 +208,8 @@ class Night:
     ) -> NightReport:
         """The whole nightly job; without *start* and *end* on the windows that are due.
 
+        Without a write key it only verifies, and its report warns of that.
+
         Raises:
             NightlyLockedError: another nightly or replay job is at work; nothing was done.
         """
@@ -201,11 +220,7 @@ class Night:
             )
         with self._alone():
             copy_state(self._log.directory, self._log.state)
-            self._tell("probe", 0, 1)
-            self._probe_tokens()
-            self._tell("send", 0, 1)
-            sent = self._courier.flush(send_timeout)
-            self._tell("send", 1, 1)
+            sent = self._send(send_timeout)
             due_only = start is None or end is None
             scope = (
                 self._due_scope(window, collections)
@@ -221,7 +236,32 @@ class Night:
                 after = self._verify(scope)
             reclaimed = self._reclaim()
             self._log.state.note("last_nightly_ms", str(self._clock.wall_ms()))
-            return NightReport(sent=sent, before=before, replay=replay, after=after, reclaimed=reclaimed)
+            return NightReport(
+                sent=sent,
+                before=before,
+                replay=replay,
+                after=after,
+                reclaimed=reclaimed,
+                warnings=() if self._can_write else (NO_WRITE_KEY,),
+            )
+
+    def _send(self, timeout_seconds: float | None) -> FlushReport:
+        """Probe, and send what waits; without a write key only count it."""
+        if not self._can_write:
+            backlog = self._log.outbox.backlog()
+            return FlushReport(
+                acknowledged=0,
+                rejected=0,
+                pending=backlog.unsent - backlog.unknown,
+                unknown=backlog.unknown,
+                reason=NO_WRITE_KEY if backlog.unsent else "",
+            )
+        self._tell("probe", 0, 1)
+        self._probe_tokens()
+        self._tell("send", 0, 1)
+        sent = self._courier.flush(timeout_seconds)
+        self._tell("send", 1, 1)
+        return sent
 
     # ---- resending ----------------------------------------------------------------------
 
@@ -262,6 +302,8 @@ class Night:
         return attrs.evolve(plan, run=run, replayed=replayed, unsettled=unsettled, found=found, undo=undo)
 
     def _must_stop(self, report: VerifyReport, wanted: Sequence[EntryId], max_replay: int | None) -> str:
+        if not self._can_write:
+            return NO_WRITE_KEY
         if self._preset.name == "immediate" and not self._sender.tokens_are_honoured():
             return (
                 "the preset immediate needs a server that is known to honour uniqueness tokens:"
@@ -328,10 +370,9 @@ class Night:
     def _due_scope(self, window: str, collections: Sequence[str] | None) -> Scope:
         width = width_ms(window)
         now_ms = self._clock.wall_ms()
-        with self._log.state.reading() as db:
-            row = db.execute("SELECT min(hour), max(hour) FROM totals").fetchone()
-        first_ms = (row[0] or now_ms // MS_PER_HOUR) * MS_PER_HOUR
-        last_ms = max(now_ms, ((row[1] or 0) + 1) * MS_PER_HOUR)
+        first_ms, last_ms = self._log.expectation.span() or (now_ms, now_ms)
+        # The window of this moment is part of it, also where it begins now.
+        last_ms = max(last_ms, now_ms + 1)
         return Scope(
             first_ms // width * width,
             -(-last_ms // width) * width,

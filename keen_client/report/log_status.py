@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from keen_client._foundation.clock import ms_to_iso
+from keen_client.eventlog.directory import Binding
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.outbox import Backlog
 from keen_client.eventlog.reclaim import Reclaimer
@@ -24,11 +26,12 @@ class LogStatus:
 
     ``horizons``: what soon reaches the end of its retention unsent or
     unverified. ``is_size_near``: the log is so large that final segments go
-    before their time, and recording may come to a stop.
+    before their time, and recording may come to a stop. ``exists``: there is a
+    log; where there is none, nobody may have said of which project it would be.
     """
 
-    project_id: str
-    base_url: str
+    project_id: str | None
+    base_url: str | None
     path: str
     as_of_ms: int
     backlog: Backlog
@@ -42,6 +45,7 @@ class LogStatus:
     is_nightly_running: bool
     horizons: tuple[Horizon, ...] = ()
     is_size_near: bool = False
+    exists: bool = True
 
     @property
     def is_past_horizon(self) -> bool:
@@ -55,6 +59,7 @@ class LogStatus:
             "project_id": self.project_id,
             "base_url": self.base_url,
             "log": self.path,
+            "exists": self.exists,
             "pending": self.backlog.pending,
             "inflight": self.backlog.inflight,
             "unknown": self.backlog.unknown,
@@ -105,6 +110,26 @@ def read_status(log: EventLog, preset: Preset, now_ms: int) -> LogStatus:
         is_nightly_running=log.directory.nightly_lock().is_taken_elsewhere(),
         horizons=tuple(reclaimer.horizons(Finality(log, log.clock, preset))),
         is_size_near=size_bytes >= SIZE_HORIZON * log.config.log_size_max_bytes,
+    )
+
+
+def empty_status(path: Path, binding: Binding | None, now_ms: int) -> LogStatus:
+    """What there is to say before the first event: nothing waits, as there is no log at *path* yet."""
+    return LogStatus(
+        project_id=None if binding is None else binding.project_id,
+        base_url=None if binding is None else binding.base_url,
+        path=str(path),
+        as_of_ms=now_ms,
+        backlog=Backlog(),
+        unsure=0,
+        oldest_unsent_ms=None,
+        last_accepted_ms=None,
+        last_nightly_ms=None,
+        segments=0,
+        size_bytes=0,
+        is_sender_running=False,
+        is_nightly_running=False,
+        exists=False,
     )
 
 

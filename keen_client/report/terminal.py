@@ -76,6 +76,10 @@ def result_line(windows: Iterable[WindowReport], exit_status: int) -> Text:
             else "nothing to compare: no events in these windows"
         )
         return Text(f"RESULT  {text}   exit 0", style="bold green")
+    if not whole:
+        return Text(
+            f"RESULT  NOT CHECKED: there is nothing to compare yet   exit {exit_status}", style="bold yellow"
+        )
     wrong = any(EXIT_BITS[state] & 28 for state in states)
     unchecked = states[Verdict.INCOMPLETE] + states[Verdict.UNVERIFIABLE]
     parts = [f"{good:,} of {whole:,} windows match ({share(good, whole)})"]

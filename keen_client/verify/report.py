@@ -211,7 +211,8 @@ class VerifyReport:
     """The outcome of one verification. ``as_of_ms``: when it began; ``not_due``: windows not asked for.
 
     ``properties``: what the queries had the server scan, as far as the log can
-    tell: events times properties touched.
+    tell: events times properties touched. ``is_unread``: there was no log to
+    compare anything with, so nothing was asked; a warning says why.
     """
 
     as_of_ms: int
@@ -223,6 +224,7 @@ class VerifyReport:
     warnings: tuple[str, ...] = ()
     audited: tuple[Audit, ...] = ()
     segments: tuple[Segment, ...] = ()
+    is_unread: bool = False
 
     @property
     def changes(self) -> Counter[tuple[Verdict, Verdict]]:
@@ -239,8 +241,9 @@ class VerifyReport:
         return tuple(sorted(entry_id for window in self.windows for entry_id in window.eligible))
 
     def exit_status(self) -> int:
-        """The OR of the windows' bits; 0 when every window matches."""
-        return reduce(or_, (EXIT_BITS[window.state] for window in self.windows), 0)
+        """The OR of the windows' bits; 0 when every window matches. Where nothing was read: that of incomplete."""
+        nothing = EXIT_BITS[Verdict.INCOMPLETE] if self.is_unread else 0
+        return reduce(or_, (EXIT_BITS[window.state] for window in self.windows), nothing)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of ``verify --ndjson``: the windows in their order, then the rest of the document."""

@@ -222,6 +222,8 @@ class Verifier:
 
     def _warnings(self) -> tuple[str, ...]:
         warnings = self._features().warnings()
+        if not self._log.origins():
+            warnings = (*warnings, "nothing was recorded yet: the log has no events")
         reading = self._api.server_clock
         if reading is None or abs(reading.offset_ms) <= CLOCKS_APART_MAX_MS:
             return warnings

@@ -261,3 +261,13 @@ def test_nights_without_windows_that_are_due_ask_nothing(rig: Any) -> None:
     assert (report.exit_status(), report.before.windows, report.before.not_due) == (0, (), 1)
     assert len(rig.requests) == asked
     assert ms_to_datetime(rig.clock.wall_ms()) - ms_to_datetime(report.before.as_of_ms) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("minutes", [0, 1])
+def test_a_night_on_an_empty_log_is_quiet(rig: Any, minutes: int) -> None:
+    """At whatever moment, the very start of an hour too: no window, status 0, and the report says that it is empty."""
+    rig.advance(hours=26 + minutes / 60)
+    assert (rig.clock.wall_ms() % 3_600_000 == 0) == (minutes == 0)
+    report = rig.nightly()
+    assert (report.after.windows, report.exit_status()) == ((), 0)
+    assert report.after.warnings == ("nothing was recorded yet: the log has no events",)

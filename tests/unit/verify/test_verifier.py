@@ -442,3 +442,15 @@ def test_a_second_look_finds_what_came_late(world: World) -> None:
     world.advance(hours=1)
     (window,) = world.verify().windows
     assert (window.vanished, window.eligible) == ((ids[0],), ())
+
+
+def test_the_span_of_a_log_has_what_nobody_folded_yet(world: World) -> None:
+    """A night without windows named reads from the first entry to the last, the unsent ones included."""
+    span = world.log.expectation.span
+    assert span() is None
+    world.record(1, at_ms=HOUR + 5 * MS_PER_HOUR + 1)
+    assert span() == (HOUR + 5 * MS_PER_HOUR, HOUR + 6 * MS_PER_HOUR)
+    world.send()
+    world.record(1, at_ms=HOUR + 9 * MS_PER_HOUR)
+    world.record(1, at_ms=HOUR)
+    assert span() == (HOUR, HOUR + 10 * MS_PER_HOUR)
