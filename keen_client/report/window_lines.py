@@ -60,7 +60,11 @@ class OpenWindows:
             counts = Counter(window.state for window in hidden)
             told = ", ".join(f"{count:,} {_word(state)}" for state, count in counts.most_common())
             hint = "; --json lists them all" if self._look.has_hints else ""
-            lines.append(Text(f"  and {len(hidden):,} more {'window' if len(hidden) == 1 else 'windows'}: {told}{hint}"))
+            lines.append(
+                Text(
+                    f"  and {len(hidden):,} more {'window' if len(hidden) == 1 else 'windows'}: {told}{hint}"
+                )
+            )
         return lines
 
     def not_listed(self) -> Iterator[Text]:
