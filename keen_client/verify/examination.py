@@ -9,6 +9,7 @@ import attrs
 
 from keen_client._foundation.clock import Clock
 from keen_client.errors import ApiError
+from keen_client.eventlog.deletions import Deletions
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.expectation import Window
 from keen_client.eventlog.log import EventLog
@@ -72,6 +73,7 @@ class _Case:
     facts: WindowFacts | None = None
     eligible: frozenset[EntryId] = frozenset()
     vanished: frozenset[EntryId] = frozenset()
+    held_back: frozenset[EntryId] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -268,7 +270,9 @@ class Examination:
             missing = list(log.shelf.pick(findings.missing).values())
             absences = evidence.note_absent(missing, self._asked_ms, preset)
             case.vanished = frozenset(i for i, absence in absences.items() if absence.vanished)
-            case.eligible = frozenset(i for i, absence in absences.items() if absence.is_eligible(preset))
+            case.held_back = Deletions(log.state).held_back(missing)
+            eligible = frozenset(i for i, absence in absences.items() if absence.is_eligible(preset))
+            case.eligible = eligible - case.held_back
             proven = [e for e in missing if absences[e.id].is_refused and absences[e.id].is_proven(preset)]
             bury_absent(log, proven, self._asked_ms)
         if seen:
@@ -364,7 +368,7 @@ class Examination:
             start_ms=case.local.start_ms,
             end_ms=case.local.end_ms,
             state=state.state,
-            reason=state.reason,
+            reason=_with_held_back(state.reason, len(case.held_back)),
             reads=reads,
             local_count=case.local.total.n,
             server_count=case.server.count if is_read else None,
@@ -384,3 +388,10 @@ class Examination:
         )
         server = case.server if is_read else None
         return attrs.evolve(report, shares=shares_of(report, case.local, server, case.comparison.deltas))
+
+
+def _with_held_back(reason: str, count: int) -> str:
+    """*reason*, and how many of the missing may have been deleted on purpose."""
+    if not count:
+        return reason
+    return f"{reason}; {count} of the missing lie where delete_events went, and are not resent"

@@ -1,0 +1,96 @@
+"""What was deleted at Keen on purpose, as far as this log was told: a verification would take it for lost.
+
+The log keeps every event, so what somebody deletes at the server is missing
+there, and what is missing is resent. A deletion is noted before it is asked
+for; from then on what it may have taken is held back from every replay.
+Which events its filters took only the server could say, so everything of the
+collection that lies in the timeframe and was recorded before is held back. It
+goes on being reported as missing; that is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+import orjson
+
+from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.state import State
+from keen_client.events.identity import EntryId
+
+#: So many are kept apart; beyond, those of one collection become one that covers them all.
+DELETIONS_MAX: Final = 1_000
+
+_FACT: Final = "deletions"
+
+
+@attrs.frozen(order=True)
+class Deletion:
+    """Events of a collection with timestamps in [start, end) that were recorded before *at*. UTC milliseconds."""
+
+    collection: str
+    start_ms: int
+    end_ms: int
+    at_ms: int
+
+    def may_have_taken(self, entry: Entry) -> bool:
+        """Whether *entry* lies where this deletion went."""
+        return (
+            entry.collection == self.collection
+            and self.start_ms <= entry.timestamp_ms < self.end_ms
+            and entry.recorded_ms <= self.at_ms
+        )
+
+
+class Deletions:
+    """The deletions that a log knows of. Thread-safe through its state; may be shared by processes."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def note(self, deletion: Deletion) -> None:
+        """Hold back from now on what *deletion* may take. On disk when this returns."""
+        with self._state.transaction():
+            self._write({*self.all(), deletion})
+
+    def withdraw(self, deletion: Deletion) -> None:
+        """It surely was not carried out. One that has become part of a wider one stays."""
+        with self._state.transaction():
+            self._write(set(self.all()) - {deletion})
+
+    def all(self) -> list[Deletion]:
+        """Every deletion, by collection and time."""
+        noted = self._state.fact(_FACT)
+        return [Deletion(*members) for members in orjson.loads(noted)] if noted else []
+
+    def held_back(self, entries: Iterable[Entry]) -> frozenset[EntryId]:
+        """Those of *entries* that a deletion may have taken."""
+        known = self.all()
+        if not known:
+            return frozenset()
+        return frozenset(
+            entry.id for entry in entries if any(deletion.may_have_taken(entry) for deletion in known)
+        )
+
+    def _write(self, deletions: set[Deletion]) -> None:
+        rows = [attrs.astuple(deletion) for deletion in bounded(deletions)]
+        self._state.note(_FACT, orjson.dumps(rows).decode())
+
+
+def bounded(deletions: Iterable[Deletion], most: int = DELETIONS_MAX) -> list[Deletion]:
+    """*deletions* in order; where they are over *most*, one for each collection, which covers all of its own. Pure."""
+    ordered = sorted(deletions)
+    if len(ordered) <= most:
+        return ordered
+    hulls: dict[str, Deletion] = {}
+    for each in ordered:
+        hull = hulls.get(each.collection, each)
+        hulls[each.collection] = Deletion(
+            each.collection,
+            min(hull.start_ms, each.start_ms),
+            max(hull.end_ms, each.end_ms),
+            max(hull.at_ms, each.at_ms),
+        )
+    return [hulls[name] for name in sorted(hulls)]
