@@ -1,10 +1,11 @@
-"""Random queries over random events: the engine agrees with a reference of plain Python."""
+"""Random queries over random events, through the API: the server agrees with a reference of plain Python."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 import orjson
@@ -12,42 +13,43 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, ms_to_iso
 from keen_client.server import engine as engine_module
-from keen_client.server.analysis import answer
-from keen_client.server.engine import Engine
-from keen_client.server.query import parse_query
-from keen_client.server.tail import Entry
-
-START_MS: Final = 1_790_812_800_000
-DAYS: Final = 3
-MISSING: Final = object()
-
-scalars: st.SearchStrategy[Any] = st.sampled_from(
-    [
-        None,
-        True,
-        False,
-        0,
-        1,
-        -1,
-        1.0,
-        0.5,
-        -0.0,
-        2**53,
-        2**53 + 1,
-        10**18,
-        "1",
-        "",
-        "x",
-        "xy",
-        'q"\\\u001b/é',
-        "null",
-    ]
+from tests.unit.server.plain_reference import (
+    aggregate,
+    funnel,
+    group_key,
+    instant,
+    key,
+    members,
+    parts_of,
+    timeframe_of,
+    zone_of,
 )
+from tests.unit.server.workbench import Workbench
+
+#: Both changes of the clocks, in Europe and in the United States, lie in the days of the events.
+FIRST: Final = datetime(2026, 10, 20, tzinfo=UTC)
+DAYS: Final = 18
+NOW: Final = datetime(2026, 11, 4, 10, 30, 7, tzinfo=UTC)
+ZONES: Final = (None, 0, 5_400, -28_800, "Europe/Berlin", "US/Pacific", "Asia/Kolkata", "America/Sao_Paulo")
+
+_SCALARS: Final[tuple[Any, ...]] = (
+    *(None, True, False, 0, 1, -1, 1.0, 0.5, -0.0, 2**53, 2**53 + 1, 10**18),
+    *("1", "", "x", "xy", 'q"\\\u001b/é', "null", "[0, 2)"),
+)
+scalars = st.sampled_from(_SCALARS)
 values: st.SearchStrategy[Any] = scalars | st.lists(scalars, max_size=3) | st.just({"z": 1})
+moments = st.one_of(
+    st.integers(0, DAYS * 24 * 4).map(lambda quarters: FIRST + timedelta(minutes=15 * quarters)),
+    st.integers(0, DAYS * 86_400_000).map(lambda ms: FIRST + timedelta(milliseconds=ms)),
+).map(lambda moment: moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+places = st.tuples(st.integers(-170, 170), st.integers(-80, 80)).map(list)
 events: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {"at": st.integers(0, DAYS * 24 - 1)},
+    {
+        "keen": st.fixed_dictionaries(
+            {"timestamp": moments}, optional={"location": st.fixed_dictionaries({"coordinates": places})}
+        )
+    },
     optional={
         "a": values,
         "b": values,
@@ -56,26 +58,29 @@ events: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     },
 )
 paths = st.sampled_from(["a", "b", "n", 'q."uo\\te', "a.z", "zz"])
-leaves: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    st.fixed_dictionaries(
+
+
+def _filter(path: st.SearchStrategy[str], operators: str, value: st.SearchStrategy[Any]) -> Any:
+    return st.fixed_dictionaries(
         {
-            "property_name": paths,
-            "operator": st.sampled_from(["eq", "ne", "contains", "not_contains"]),
-            "property_value": scalars,
+            "property_name": path,
+            "operator": st.sampled_from(operators.split()),
+            "property_value": value,
         }
-    ),
-    st.fixed_dictionaries(
-        {"property_name": paths, "operator": st.just("in"), "property_value": st.lists(scalars, max_size=4)}
-    ),
-    st.fixed_dictionaries(
-        {
-            "property_name": paths,
-            "operator": st.sampled_from(["lt", "lte", "gt", "gte"]),
-            "property_value": st.sampled_from([0, 1, 0.5, -1, "x", "xx", ""]),
-        }
-    ),
-    st.fixed_dictionaries(
-        {"property_name": paths, "operator": st.just("exists"), "property_value": st.booleans()}
+    )
+
+
+leaves = st.one_of(
+    _filter(paths, "eq ne contains not_contains", scalars),
+    _filter(paths, "in", st.lists(scalars, max_size=4)),
+    _filter(paths, "lt lte gt gte", st.sampled_from([0, 1, 0.5, -1, "x", "xx", ""])),
+    _filter(paths, "exists", st.booleans()),
+    _filter(paths, "regex", st.sampled_from(["x", "^x$", "^$", "[a-z0-9]+", "(x|1)y?$", "é"])),
+    _filter(st.just("keen.timestamp"), "eq ne lt lte gt gte", moments),
+    _filter(
+        st.just("keen.location.coordinates"),
+        "within",
+        st.fixed_dictionaries({"coordinates": places, "max_distance_miles": st.integers(0, 6_000)}),
     ),
 )
 filters: st.SearchStrategy[dict[str, Any]] = st.recursive(
@@ -85,108 +90,116 @@ filters: st.SearchStrategy[dict[str, Any]] = st.recursive(
     ),
     max_leaves=4,
 )
+absolute = (
+    st.tuples(moments, moments)
+    .filter(lambda pair: pair[0] != pair[1])
+    .map(lambda pair: dict(zip(("start", "end"), sorted(pair, key=instant), strict=True)))
+)
+relative = st.builds(
+    "{}_{}_{}s".format,
+    st.sampled_from(["this", "previous"]),
+    st.integers(1, 16),
+    st.sampled_from(["hour", "day", "week", "month", "year"]),
+)
+chosen = st.fixed_dictionaries(
+    {"timeframe": absolute | relative, "filters": st.lists(filters, max_size=2)},
+    optional={"timezone": st.sampled_from(ZONES)},
+)
+intervals = st.sampled_from(
+    [
+        "daily",
+        "weekly",
+        "monthly",
+        "yearly",
+        "every_2_days",
+        "every_3_weeks",
+        "every_2_months",
+        "every_1_years",
+    ]
+)
+short_intervals = st.sampled_from(["hourly", "every_7_hours", "every_90_minutes"])
+groups: st.SearchStrategy[Any] = paths | st.fixed_dictionaries(
+    {"property_name": paths, "buckets": st.fixed_dictionaries({"size": st.sampled_from([2, 0.5])})}
+)
 KINDS: Final = (
-    "count",
-    "count_unique",
-    "sum",
-    "minimum",
-    "maximum",
-    "average",
-    "median",
-    "percentile",
-    "standard_deviation",
-    "select_unique",
+    *("count", "count_unique", "sum", "minimum", "maximum", "average"),
+    *("median", "percentile", "standard_deviation", "select_unique"),
 )
-queries: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {"filters": st.lists(filters, max_size=2), "group_by": st.lists(paths, max_size=2, unique=True)},
-    optional={"interval": st.sampled_from(["hourly", "daily", "every_7_hours"])},
-)
+percentiles = st.integers(1, 100) | st.sampled_from([0, 0.01, 33.33, 99.99])
 
 
-def resolve(event: dict[str, Any], path: str) -> Any:
-    """The value at *path*, or MISSING."""
-    node: Any = event
-    for name in path.split("."):
-        if not isinstance(node, dict) or name not in node:
-            return MISSING
-        node = node[name]
-    return node
-
-
-def key(value: Any) -> Any:
-    """Something to compare values of JSON by: type first, numbers by value."""
-    if value is MISSING or value is None:
-        return ("null",)
-    if isinstance(value, bool):
-        return ("bool", value)
-    if isinstance(value, (int, float)):
-        return ("number", value)
-    return (type(value).__name__, orjson.dumps(value))
-
-
-def holds(item: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Whether a filter selects an event."""
-    operator = item["operator"]
-    if operator in ("or", "and"):
-        return {"or": any, "and": all}[operator](holds(operand, event) for operand in item["operands"])
-    value, wanted = resolve(event, item["property_name"]), item["property_value"]
-    if operator == "exists":
-        return (value is not MISSING) is wanted
-    if operator == "ne":
-        return not holds({**item, "operator": "eq"}, event)
-    if operator == "not_contains":
-        return not holds({**item, "operator": "contains"}, event)
-    if operator == "in":
-        return any(holds({**item, "operator": "eq", "property_value": one}, event) for one in wanted)
-    if operator == "eq":
-        in_list = wanted is not None and isinstance(value, list) and key(wanted) in map(key, value)
-        return key(value) == key(wanted) or in_list
-    if operator == "contains":
-        if isinstance(value, list):
-            return key(wanted) in map(key, value)
-        return isinstance(value, str) and isinstance(wanted, str) and wanted in value
-    if key(value)[0] != key(wanted)[0] or value is MISSING:
-        return False
-    compared: dict[str, bool] = {
-        "lt": value < wanted,
-        "lte": value <= wanted,
-        "gt": value > wanted,
-        "gte": value >= wanted,
+@st.composite
+def aggregations(draw: st.DrawFn) -> dict[str, Any]:
+    """The parameters of a multi-analysis with every aggregation."""
+    asked: dict[str, Any] = draw(chosen)
+    target, percentile = draw(paths), draw(percentiles)
+    asked["analyses"] = {
+        kind: {"analysis_type": kind, "target_property": target, "percentile": percentile} for kind in KINDS
     }
-    return compared[operator]
+    # A division of years into hours is refused; that is tested elsewhere.
+    is_short = (
+        isinstance(asked["timeframe"], dict)
+        or "_days" in asked["timeframe"]
+        or "_hours" in asked["timeframe"]
+    )
+    interval = draw(st.none() | intervals | short_intervals if is_short else st.none() | intervals)
+    if interval is not None:
+        asked["interval"] = interval
+    group_by = draw(st.lists(groups, max_size=2, unique_by=name_of))
+    if group_by:
+        asked["group_by"] = group_by
+        orders = st.sampled_from(
+            [*(kind for kind in KINDS if kind != "select_unique"), *map(name_of, group_by)]
+        )
+        directions = st.sampled_from(["ASC", "DESC"])
+        order = st.fixed_dictionaries({"property_name": orders, "direction": directions})
+        asked["order_by"] = draw(st.lists(order, max_size=2))
+        if asked["order_by"]:
+            asked["limit"] = draw(st.integers(1, 5))
+    return asked
 
 
-def aggregate(kind: str, target: str, chosen: list[dict[str, Any]]) -> Any:
-    """One analysis over the chosen events; unordered results come back as sets."""
-    found = [resolve(event, target) for event in chosen]
-    if kind == "count":
-        return len(chosen)
-    present = {key(value) for value in found if value is not MISSING and value is not None}
-    if kind == "count_unique":
-        return len(present)
-    if kind == "select_unique":
-        return present
-    numbers = sorted(float(v) for v in found if isinstance(v, (int, float)) and not isinstance(v, bool))
-    if kind == "sum":
-        return math.fsum(numbers)
-    if not numbers:
-        return None
-    if kind in ("median", "percentile"):
-        share = 0.5 if kind == "median" else 0.9
-        return numbers[max(1, math.ceil(share * len(numbers))) - 1]
-    return {
-        "minimum": numbers[0],
-        "maximum": numbers[-1],
-        "average": math.fsum(numbers) / len(numbers),
-        "standard_deviation": statistics.pstdev(numbers),
-    }[kind]
+def name_of(group: Any) -> str:
+    """The property of a group."""
+    return str(group if isinstance(group, str) else group["property_name"])
 
 
-def parts_of(interval: str | None) -> Iterator[tuple[int, int]]:
-    """The sub-timeframes, in hours from the start."""
-    step = {None: DAYS * 24, "hourly": 1, "daily": 24, "every_7_hours": 7}[interval]
-    for hour in range(0, DAYS * 24, step):
-        yield hour, min(hour + step, DAYS * 24)
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Workbench]:
+    """One server for all examples; each deletes its collection."""
+    made = Workbench()
+    made.clock.now_ms = round(NOW.timestamp() * 1_000)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture(scope="module", params=[0, 10**9], ids=["columns", "json"])
+def shredded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With columns for the properties that are asked for, and without."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "SHRED_FROM_ROWS", request.param)
+        yield
+
+
+def _fill(bench: Workbench, stored: list[dict[str, Any]]) -> None:
+    bench.call("DELETE", "/events/c")
+    assert all(result["success"] for result in bench.write(*stored))
+
+
+def _ask(bench: Workbench, kind: str, parameters: dict[str, Any], *, by_get: bool) -> dict[str, Any]:
+    parameters = {"event_collection": "c", **parameters}
+    if by_get:
+        texts = {
+            name: value if isinstance(value, str) else orjson.dumps(value).decode()
+            for name, value in parameters.items()
+            if value is not None
+        }
+        reply = bench.call("GET", f"/queries/{kind}", key="R", params=texts)
+    else:
+        reply = bench.call("POST", f"/queries/{kind}", key="R", json=parameters)
+    assert reply.status_code == 200, reply.text
+    answered: dict[str, Any] = reply.json()
+    return answered
 
 
 def same(got: Any, wanted: Any) -> bool:
@@ -198,63 +211,154 @@ def same(got: Any, wanted: Any) -> bool:
     return math.isclose(got, wanted, rel_tol=1e-9, abs_tol=1e-6)
 
 
-@pytest.fixture(scope="module")
-def shared_engine() -> Iterator[Engine]:
-    """One database for all examples; each drops its collection."""
-    engine = Engine(None)
-    yield engine
-    engine.close()
+def ranks(rows: list[dict[str, Any]], asked: dict[str, Any]) -> list[list[Any]]:
+    """Where each row stands by the keys of order_by: null, then booleans, numbers, and all others by their text.
+
+    A bucket stands where its lower bound does.
+    """
+    bucketed = {name_of(group) for group in asked["group_by"] if not isinstance(group, str)}
+
+    def rank(name: str, value: Any) -> tuple[int, Any]:
+        if name in bucketed and value is not None:
+            return 2, float(value[1 : value.index(",")])
+        kind = {"null": 0, "bool": 1, "number": 2}.get(key(value)[0], 3)
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        return kind, (text if kind == 3 else value or 0)
+
+    names = [order["property_name"] for order in asked["order_by"]]
+    return [[rank(name, row[name]) for name in names] for row in rows]
 
 
-@pytest.mark.parametrize("shred_from_rows", [0, 10**9], ids=["columns", "json"])
-@settings(max_examples=60)
-@given(data=st.data())
-def test_the_engine_agrees_with_the_reference(
-    shared_engine: Engine, shred_from_rows: int, data: st.DataObject
+def check_order(rows: list[dict[str, Any]], unordered: list[dict[str, Any]], asked: dict[str, Any]) -> None:
+    """*rows* are the first ones of the *unordered*, in the order that was asked for."""
+    wanted = ranks(unordered, asked)
+    for at, order in reversed(list(enumerate(asked["order_by"]))):
+        wanted.sort(key=lambda rank: rank[at], reverse=order["direction"] == "DESC")
+    assert ranks(rows, asked) == wanted[: asked["limit"]]
+
+
+def check_value(value: Any, asked: dict[str, Any], found: list[dict[str, Any]], known: set[Any]) -> None:
+    """One sub-timeframe (or the whole): its rows, or its values, are those of the events *found* in it."""
+    by = asked.get("group_by", [])
+    rows = value if by else [value]
+    keys = [tuple(key(row[name_of(group)]) for group in by) for row in rows]
+    assert len(set(keys)) == len(keys) == min(len(known), asked.get("limit", len(known)))
+    assert set(keys) <= known
+    for row, row_key in zip(rows, keys, strict=True):
+        inside = [event for event in found if tuple(group_key(event, group) for group in by) == row_key]
+        for kind, analysis in asked["analyses"].items():
+            assert same(row[kind], aggregate(analysis, inside)), (kind, row)
+
+
+@settings(max_examples=40, deadline=None)
+@given(stored=st.lists(events, min_size=1, max_size=12), asked=aggregations(), by_get=st.booleans())
+def test_every_aggregation_agrees_with_the_reference(
+    bench: Workbench, shredded: None, stored: list[dict[str, Any]], asked: dict[str, Any], by_get: bool
 ) -> None:
-    """Filters, groups, intervals and all analyses, with shredded columns and without."""
-    stored = data.draw(st.lists(events, min_size=1, max_size=12))
-    given_query = data.draw(queries)
-    target = data.draw(paths)
-    analyses = {kind: {"analysis_type": kind, "target_property": target, "percentile": 90} for kind in KINDS}
-    body = {
-        **given_query,
-        "event_collection": "c",
-        "analyses": analyses,
-        "timeframe": {"start": ms_to_iso(START_MS), "end": ms_to_iso(START_MS + DAYS * MS_PER_DAY)},
-    }
-    engine = shared_engine
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "SHRED_FROM_ROWS", shred_from_rows)
-        if engine.has("c"):
-            engine.drop("c")
-        engine.insert(
-            [
-                Entry(
-                    seq, "c", START_MS + event["at"] * MS_PER_HOUR, 0, 0, None, orjson.dumps(event).decode()
-                )
-                for seq, event in enumerate(stored, start=1)
-            ]
-        )
-        reply = orjson.loads(answer(engine, parse_query("multi_analysis", body, 0), now_ms=0))["result"]
-    chosen = [event for event in stored if all(holds(item, event) for item in given_query["filters"])]
-    group_by = given_query["group_by"]
-    groups = {tuple(key(resolve(event, path)) for path in group_by) for event in chosen} if group_by else {()}
-    interval = given_query.get("interval")
-    replies = [part["value"] for part in reply] if interval else [reply]
-    expected_parts = list(parts_of(interval))
-    assert len(replies) == len(expected_parts)
-    for part, (first, last) in zip(replies, expected_parts, strict=True):
-        rows = part if group_by else [part]
-        assert {tuple(key(row[path]) for path in group_by) for row in rows} == groups
-        assert len(rows) == len(groups)
-        for row in rows:
-            group = tuple(key(row[path]) for path in group_by)
-            members = [
-                event
-                for event in chosen
-                if first <= event["at"] < last
-                and (not group_by or tuple(key(resolve(event, path)) for path in group_by) == group)
-            ]
-            for kind in KINDS:
-                assert same(row[kind], aggregate(kind, target, members)), (kind, row)
+    """Filters, timeframes, timezones, intervals, groups, buckets, order and limit, by GET and by POST."""
+    _fill(bench, stored)
+    result = _ask(bench, "multi_analysis", asked, by_get=by_get)["result"]
+    if asked.get("order_by"):
+        unordered = {name: value for name, value in asked.items() if name not in ("order_by", "limit")}
+        plain = _ask(bench, "multi_analysis", unordered, by_get=by_get)["result"]
+        for part, all_rows in zip(result, plain, strict=True) if "interval" in asked else [(result, plain)]:
+            if "interval" in asked:
+                check_order(part["value"], all_rows["value"], asked)
+            else:
+                check_order(part, all_rows, asked)
+    everything = members(stored, asked, NOW)
+    zone = zone_of(asked.get("timezone"))
+    start, end = timeframe_of(asked["timeframe"], zone, NOW)
+    known = {tuple(group_key(event, group) for group in asked.get("group_by", ())) for event in everything}
+    if "group_by" not in asked:
+        known = {()}
+    if "interval" not in asked:
+        check_value(result, asked, everything, known)
+        return
+    bounds = parts_of(start, end, asked["interval"], zone)
+    assert [instant(part["timeframe"]["start"]) for part in result] == bounds[:-1]
+    assert [instant(part["timeframe"]["end"]) for part in result] == bounds[1:]
+    for part, (first, last) in zip(result, pairwise(bounds), strict=True):
+        inside = [event for event in everything if first <= instant(event["keen"]["timestamp"]) < last]
+        check_value(part["value"], asked, inside, known)
+
+
+def _plain(event: dict[str, Any]) -> bytes:
+    keen = {name: value for name, value in event["keen"].items() if name not in ("id", "created_at")}
+    return orjson.dumps({**event, "keen": keen}, option=orjson.OPT_SORT_KEYS)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    stored=st.lists(events, min_size=1, max_size=12),
+    asked=chosen,
+    latest=st.none() | st.integers(1, 5),
+    by_get=st.booleans(),
+)
+def test_an_extraction_agrees_with_the_reference(
+    bench: Workbench,
+    shredded: None,
+    stored: list[dict[str, Any]],
+    asked: dict[str, Any],
+    latest: int | None,
+    by_get: bool,
+) -> None:
+    """The newest first, as they were sent; of equally old ones in any order."""
+    _fill(bench, stored)
+    result = _ask(bench, "extraction", {**asked, "latest": latest}, by_get=by_get)["result"]
+    wanted = members(stored, asked, NOW)[::-1]
+    times = [event["keen"]["timestamp"] for event in wanted]
+    assert [event["keen"]["timestamp"] for event in result] == times[:latest]
+    got = sorted(map(_plain, result))
+    left = sorted(map(_plain, wanted))
+    assert len(got) == len(left[:latest])
+    for body in got:
+        left.remove(body)
+
+
+@settings(max_examples=40, deadline=None)
+@given(stored=st.lists(events, min_size=1, max_size=12), data=st.data(), by_get=st.booleans())
+def test_a_funnel_agrees_with_the_reference(
+    bench: Workbench, shredded: None, stored: list[dict[str, Any]], data: st.DataObject, by_get: bool
+) -> None:
+    """Counts and actors of up to four steps, inverted and optional ones among them."""
+    _fill(bench, stored)
+    step = st.tuples(
+        chosen,
+        st.lists(paths, min_size=1, max_size=2, unique=True),
+        st.fixed_dictionaries({}, optional={"inverted": st.booleans(), "optional": st.booleans()}),
+    )
+    drawn = data.draw(st.lists(step, min_size=1, max_size=4))
+    steps = [
+        {
+            "event_collection": "c",
+            **frame,
+            "actor_property": actors,
+            "with_actors": True,
+            **(flags if at else {}),
+        }
+        for at, (frame, actors, flags) in enumerate(drawn)
+    ]
+    if any(len(step["actor_property"]) != len(steps[0]["actor_property"]) for step in steps):
+        steps = steps[:1]
+    reply = _ask(bench, "funnel", {"steps": steps}, by_get=by_get)
+    wanted = funnel(stored, steps, NOW)
+    assert reply["result"] == [len(actors) for actors in wanted]
+    for given_step, got, actors in zip(steps, reply["actors"], wanted, strict=True):
+        listed = got if len(given_step["actor_property"]) > 1 else [[value] for value in got]
+        assert {tuple(key(value) for value in actor) for actor in listed} == actors
+
+
+@settings(max_examples=20, deadline=None)
+@given(stored=st.lists(events, min_size=1, max_size=12), asked=chosen)
+def test_a_deletion_leaves_what_the_reference_does_not_choose(
+    bench: Workbench, shredded: None, stored: list[dict[str, Any]], asked: dict[str, Any]
+) -> None:
+    """Timeframe, timezone and filters mean the same as in a query."""
+    _fill(bench, stored)
+    texts = {name: orjson.dumps(value).decode() for name, value in asked.items() if value is not None}
+    assert bench.call("DELETE", "/events/c", params=texts).status_code == 204
+    wide = {"timeframe": {"start": "2000-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}}
+    result = _ask(bench, "extraction", wide, by_get=False)["result"]
+    gone = {id(event) for event in members(stored, asked, NOW)}
+    assert sorted(map(_plain, result)) == sorted(_plain(event) for event in stored if id(event) not in gone)
