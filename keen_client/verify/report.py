@@ -170,8 +170,8 @@ class Audit:
         """The member of ``audited``."""
         return {
             "collection": self.collection,
-            "exact": list(self.exact),
-            "rounded": list(self.rounded),
+            "exact": sorted(self.exact),
+            "rounded": sorted(self.rounded),
             "left_out": dict(sorted(self.left_out)),
         }
 
@@ -206,6 +206,14 @@ def _by_start(windows: Iterable[WindowReport]) -> tuple[WindowReport, ...]:
     return tuple(sorted(windows, key=lambda window: (window.start_ms, window.end_ms, window.collection)))
 
 
+def _by_name(audits: Iterable[Audit]) -> tuple[Audit, ...]:
+    return tuple(sorted(audits, key=lambda audit: audit.collection))
+
+
+def _by_day(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    return tuple(sorted(segments, key=lambda segment: (segment.day, segment.origin)))
+
+
 @attrs.frozen(kw_only=True)
 class VerifyReport:
     """The outcome of one verification. ``as_of_ms``: when it began; ``not_due``: windows not asked for.
@@ -222,8 +230,8 @@ class VerifyReport:
     cost: Cost = attrs.Factory(Cost)
     properties: int = 0
     warnings: tuple[str, ...] = ()
-    audited: tuple[Audit, ...] = ()
-    segments: tuple[Segment, ...] = ()
+    audited: tuple[Audit, ...] = attrs.field(default=(), converter=_by_name)
+    segments: tuple[Segment, ...] = attrs.field(default=(), converter=_by_day)
     is_unread: bool = False
 
     @property

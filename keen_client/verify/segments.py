@@ -81,7 +81,7 @@ def segments_of(windows: Iterable[WindowReport], days: Mapping[str, str]) -> tup
         for name, ids in window.named.items():
             for entry_id in ids:
                 found.setdefault(entry_id.origin, _Sum()).named[name] += 1
-    segments = [
+    return tuple(
         Segment(
             origin=origin,
             day=days.get(origin, ""),
@@ -92,9 +92,8 @@ def segments_of(windows: Iterable[WindowReport], days: Mapping[str, str]) -> tup
             first_ms=min((start for start, _ in total.spans), default=None),
             last_ms=max((end for _, end in total.spans), default=None),
         )
-        for origin, total in found.items()
-    ]
-    return tuple(sorted(segments, key=lambda segment: (segment.day, segment.origin)))
+        for origin, total in sorted(found.items(), key=lambda item: (days.get(item[0], ""), item[0]))
+    )
 
 
 class _Sum:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import random
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
+import attrs
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keen_client.api.cost import Cost
 from keen_client.events.identity import EntryId
-from keen_client.verify.report import Audit, Segment, VerifyReport, WindowReport
+from keen_client.verify.report import NAMED, Audit, Segment, VerifyReport, WindowReport
 from keen_client.verify.verdict import EXIT_BITS, Verdict
+
+if TYPE_CHECKING:
+    from tests.unit.verify.conftest import World
 
 HOUR = 1_790_812_800_000
 
@@ -165,3 +174,110 @@ def test_the_exit_status_is_the_or_of_the_windows_bits(states: list[str], status
 def test_every_state_has_its_bits() -> None:
     """No state is without an entry in the table."""
     assert set(EXIT_BITS) == set(Verdict)
+
+
+ORIGINS = ("aaaaaaaaaa", "bbbbbbbbbb", "cccccccccc")
+IDS = st.builds(EntryId, st.sampled_from(ORIGINS), st.integers(1, 99))
+WINDOWS = st.builds(
+    WindowReport,
+    collection=st.sampled_from(["a", "b"]),
+    start_ms=st.sampled_from([HOUR, HOUR + 3_600_000]),
+    end_ms=st.just(HOUR + 7_200_000),
+    state=st.sampled_from(Verdict),
+    missing=st.lists(IDS, unique=True),
+    duplicate=st.lists(IDS, unique=True),
+    seen_earlier=st.dictionaries(IDS, st.integers(0, HOUR)),
+)
+SEGMENTS = st.builds(
+    Segment,
+    origin=st.sampled_from(ORIGINS),
+    day=st.sampled_from(["2026-10-01", "2026-10-02"]),
+    local_count=st.integers(0, 9),
+    server_count=st.integers(0, 9),
+    windows=st.dictionaries(st.sampled_from(Verdict), st.integers(1, 9)),
+    named=st.dictionaries(st.sampled_from(NAMED), st.integers(1, 9)),
+)
+AUDITS = st.builds(
+    Audit,
+    collection=st.sampled_from(["a", "b"]),
+    exact=st.lists(st.sampled_from("xyz"), unique=True).map(tuple),
+    left_out=st.dictionaries(st.sampled_from("uvw"), st.just("why")).map(lambda d: tuple(d.items())),
+)
+
+
+def _shuffled(value: Any, rng: random.Random) -> Any:
+    """The same value, put together in another order."""
+    if isinstance(value, Mapping):
+        members = list(value.items())
+        rng.shuffle(members)
+        return dict(members)
+    if isinstance(value, tuple | list):
+        parts = [_shuffled(part, rng) for part in value]
+        rng.shuffle(parts)
+        return tuple(parts)
+    if isinstance(value, WindowReport | Segment):
+        names = [field.name for field in attrs.fields(type(value))]
+        return type(value)(**{name: _shuffled(getattr(value, name), rng) for name in names})
+    if isinstance(value, Audit):
+        return attrs.evolve(
+            value, exact=_shuffled(value.exact, rng), left_out=_reordered(value.left_out, rng)
+        )
+    return value
+
+
+def _reordered(pairs: tuple[tuple[str, str], ...], rng: random.Random) -> tuple[tuple[str, str], ...]:
+    return tuple(rng.sample(pairs, len(pairs)))
+
+
+def _key(window: WindowReport) -> tuple[str, int]:
+    return window.collection, window.start_ms
+
+
+@given(
+    st.lists(WINDOWS, unique_by=_key),
+    st.lists(SEGMENTS, unique_by=lambda segment: segment.origin),
+    st.lists(AUDITS, unique_by=lambda audit: audit.collection),
+    st.randoms(use_true_random=False),
+)
+def test_the_same_state_is_the_same_bytes(
+    windows: list[WindowReport], segments: list[Segment], audits: list[Audit], rng: random.Random
+) -> None:
+    """In whatever order its parts were found, a report reads the same: those of two nights can be compared by line."""
+    one = VerifyReport(
+        as_of_ms=HOUR, preset="fast", windows=windows, segments=tuple(segments), audited=tuple(audits)
+    )
+    other = VerifyReport(
+        as_of_ms=HOUR,
+        preset="fast",
+        windows=_shuffled(windows, rng),
+        segments=_shuffled(segments, rng),
+        audited=_shuffled(audits, rng),
+    )
+    assert [orjson.dumps(row) for row in one.rows()] == [orjson.dumps(row) for row in other.rows()]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_server_that_answers_in_any_order_makes_the_same_report(
+    make_world: Callable[..., World], seed: int
+) -> None:
+    """Lost, doubled and altered events are told in the same bytes, however the server stores its events and rows."""
+    told = []
+    for rng in (None, random.Random(seed)):
+        world = make_world()
+        ids = world.record(40) + world.record(40, at_ms=HOUR + 3_600_000)
+        world.record(5, collection="refunds")
+        world.send(lose=set(ids[3:50:9]))
+        for entry_id in ids[1:60:13]:
+            world.server.store("purchases", world.server.find(entry_id)[0])
+        for entry_id in ids[2:70:17]:
+            world.server.find(entry_id)[0]["price"] = 7
+        if rng is not None:
+            for events in world.server.events.values():
+                rng.shuffle(events)
+            world.server.alter = lambda query, result, rng=rng: (
+                rng.sample(result, len(result)) if "group_by" in query and "interval" not in query else result
+            )
+        world.advance(hours=9)
+        told.append([orjson.dumps(row) for row in world.verify("fast").rows()])
+    assert told[0] == told[1]
+    assert any(b'"missing":["' in row for row in told[0])
