@@ -43,7 +43,16 @@ def plan_lines(document: Mapping[str, Any]) -> list[Text]:
         lines.append(
             Text(f"  {document['unsettled']:,} are with the sender and not answered yet", style="yellow")
         )
-    return [*lines, *undo_lines(document.get("undo") or ())]
+    undo = document.get("undo") or ()
+    if undo:
+        count = sum(int(deletion["events"]) for deletion in undo)
+        lines.append(
+            Text(
+                f"  UNDO  {count:,} copies could be deleted, by hand; keen-client replay --show-run"
+                f" {document['run']} prints how"
+            )
+        )
+    return lines
 
 
 def run_lines(document: Mapping[str, Any]) -> list[Text]:
