@@ -26,6 +26,7 @@ from keen_client.errors import (
     NightlyLockedError,
     UsageError,
 )
+from keen_client.eventlog.deletions import Deletions
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.reclaim import Reclaimed, Reclaimer
@@ -286,10 +287,12 @@ class Night:
         absent = set(confirmation.absent)
         intents = [intent for intent in planned if intent.id in absent]
         found = tuple(entry_id for entry_id in wanted if entry_id not in absent)
+        entries = self._log.shelf.pick(intent.id for intent in intents)
+        # Somebody may have deleted them while this night was asking.
+        held_back = Deletions(self._log.state).held_back(entries.values())
+        intents = [intent for intent in intents if intent.id in entries and intent.id not in held_back]
         if not intents:
             return attrs.evolve(plan, found=found)
-        entries = self._log.shelf.pick(intent.id for intent in intents)
-        intents = [intent for intent in intents if intent.id in entries]
         run = self._runs.begin(intents, entries, self._preset.name, _scope_document(scope))
         self._send_run(run, len(intents))
         progress = self._runs.progress(run)
