@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from keen_client._foundation.clock import MS_PER_HOUR, ms_to_iso
 from keen_client.errors import ServerError
 from keen_client.events.identity import EntryId
 from keen_client.verify.observations import Observation
 from keen_client.verify.standing import named_until
-from keen_client.verify.verdict import Verdict
+from keen_client.verify.verdict import EXIT_BITS, Verdict
 
 if TYPE_CHECKING:
     from tests.unit.verify.conftest import World
@@ -63,10 +67,7 @@ def test_a_window_that_could_not_be_read_names_it_too(world: World) -> None:
     """No answer is no reason to hide what is known."""
     ids, read_ms = hurt(world)
 
-    def fail(number: int, query: dict[str, Any]) -> None:
-        raise ServerError("the server answered 503", status=503)
-
-    world.server.before_query = fail
+    world.server.before_query = fail_always
     window = world.verify("fast").windows[0]
     assert window.state is Verdict.INCOMPLETE
     assert window.duplicate == (ids[4],)
@@ -148,3 +149,55 @@ def test_the_last_read_that_looked_counts(verdicts: list[str], since: int | None
     """Reads that did not look in are passed over; a match ends what stood before it."""
     reads = [Observation(at_ms, Verdict(verdict), "", 1, 1, "f") for at_ms, verdict in enumerate(verdicts)]
     assert named_until(reads) == since
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["record", "double", "heal", "blind", "wait"]), st.integers(0, 2), st.integers(0, 30)
+    ),
+    min_size=3,
+    max_size=14,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(STEPS)
+def test_a_copy_once_named_is_named_as_long_as_it_is_there(
+    make_world: Callable[..., World], steps: list[tuple[str, int, int]]
+) -> None:
+    """Whatever is sent, read or not answered in between; and a window that matches never names anybody."""
+    world = make_world()
+    for hour in range(3):
+        world.record(4, at_ms=HOUR + hour * MS_PER_HOUR)
+    world.send()
+    world.advance(hours=10)
+    named: set[EntryId] = set()
+    for step, hour, number in steps:
+        events = world.server.events["purchases"]
+        if step == "record":
+            world.record(1, at_ms=HOUR + hour * MS_PER_HOUR + 100 + number)
+            world.send()
+        elif step == "double":
+            world.server.store("purchases", events[number % len(events)])
+        elif step == "heal":
+            world.server.events["purchases"] = list({e["kc"]["id"]: e for e in events}.values())
+        elif step == "wait":
+            world.advance(hours=number)
+        world.server.before_query = fail_always if step == "blind" else answer
+        report = world.verify("fast")
+        copies = {
+            i for i, n in Counter(e["kc"]["id"] for e in world.server.events["purchases"]).items() if n > 1
+        }
+        told = {entry_id for window in report.windows for entry_id in window.duplicate}
+        assert {i for i in named if str(i) in copies} <= told
+        assert all(window.named == {} for window in report.windows if not EXIT_BITS[window.state])
+        named = told
+
+
+def answer(number: int, query: dict[str, Any]) -> None:
+    """The server answers."""
+
+
+def fail_always(number: int, query: dict[str, Any]) -> None:
+    """It does not."""
+    raise ServerError("the server answered 503", status=503)
