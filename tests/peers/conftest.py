@@ -97,7 +97,7 @@ def site(node_modules: Path) -> Iterator[str]:
     }
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
+        def do_GET(self) -> None:
             body, kind = files.get(self.path.partition("?")[0], (b"", ""))
             self.send_response(200 if kind else 404)
             self.send_header("content-type", f"{kind or 'text/plain'}; charset=utf-8")
