@@ -47,6 +47,23 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of MaxMind's format, in which the add-on keen:ip_to_geo looks addresses up.",
 )
+@click.option(
+    "--rate-limits",
+    is_flag=True,
+    help="Refuse with 429 what the platform refuses, such as more than 200 queries a minute.",
+)
+@click.option(
+    "--tls-cert",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Speak HTTPS, with this certificate (PEM); needs --tls-key.",
+)
+@click.option(
+    "--tls-key",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The certificate's private key (PEM, without a passphrase).",
+)
 @json_option
 def serve(
     host: str,
@@ -55,6 +72,9 @@ def serve(
     faults: tuple[str, ...],
     seed: int | None,
     geo_database: Path | None,
+    rate_limits: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     as_json: bool,
 ) -> None:
     """Serve Keen's API on this machine until Ctrl-C or SIGTERM.
@@ -106,6 +126,7 @@ def serve(
       group-cap=N          refuse a query with more than N groups
     """  # noqa: D301 — click keeps the lines of a paragraph that begins with this very character
     from keen_client.errors import UsageError
+    from keen_client.server.exposure import Certificate
     from keen_client.server.faults import parse_faults
     from keen_client.server.geography import Geography
     from keen_client.server.running import serve_forever
@@ -114,6 +135,8 @@ def serve(
         parse_faults(faults)
         if geo_database is not None:
             Geography(geo_database)
+        if tls_cert is not None or tls_key is not None:
+            Certificate.load(tls_cert, tls_key)
     except ValueError as error:
         raise UsageError(f"{error}; nothing was started", "see `keen-client serve --help`") from error
     if data is not None:
@@ -126,7 +149,16 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     serve_forever(
-        ready, host=host, port=port, directory=data, faults=faults, seed=seed, geo_database=geo_database
+        ready,
+        host=host,
+        port=port,
+        directory=data,
+        faults=faults,
+        seed=seed,
+        geo_database=geo_database,
+        rate_limits=rate_limits,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
     )
 
 

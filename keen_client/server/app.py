@@ -7,6 +7,7 @@ browsers need. The routes themselves are in :mod:`keen_client.server.areas`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Final
 
@@ -30,6 +31,7 @@ from keen_client.server.geography import Geography
 from keen_client.server.keyring import Keyring
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
+from keen_client.server.rate_limit import RateClass, RateLimits
 from keen_client.server.refusal import INTERNAL, Refusal
 from keen_client.server.reply import bad_gateway, json_reply
 from keen_client.server.routing import Area, Router
@@ -120,11 +122,15 @@ def create_app(
     faults: FaultEngine | None = None,
     clock: Clock | None = None,
     geography: Geography | None = None,
+    rate_limits: Mapping[RateClass, int] | None = None,
 ) -> Starlette:
     """The server as an ASGI application. The caller closes *store* when it is done.
 
     *geography* is what ``keen:ip_to_geo`` looks addresses up in; None leaves its output out.
+    *rate_limits* are calls a minute by class; None for no limit.
     """
     keyring = Keyring(project, store.directory)
-    api = Api(Services(project, keyring, store, faults or FaultEngine(), clock or SystemClock(), geography))
+    rates = RateLimits(rate_limits or {})
+    faults, clock = faults or FaultEngine(), clock or SystemClock()
+    api = Api(Services(project, keyring, store, faults, clock, geography, rates=rates))
     return Starlette(routes=[Route("/{path:path}", api)])

@@ -14,13 +14,12 @@ from typing import Any, Final
 
 import attrs
 
-from keen_client._foundation.clock import MS_PER_MINUTE
 from keen_client.server.faults import Chance, Faults
 from keen_client.server.query import Query
+from keen_client.server.rate_limit import MinuteCounter
 from keen_client.server.reading import HONEST, LIES, Reading, applies
 
 MAX_STRUCK_IDENTITIES: Final = 1_000_000
-_NS_PER_MS: Final = 1_000_000
 
 
 @attrs.frozen
@@ -59,8 +58,7 @@ class FaultEngine:
         self._random = random.Random(seed)  # noqa: S311 - faults are to be repeatable, not secret
         self._struck: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._lock = threading.RLock()
-        self._query_times: list[int] = []
-        self._blocked_until_ns = 0
+        self._queries = MinuteCounter()
         self.counters: dict[str, int] = {}
 
     @property
@@ -73,7 +71,7 @@ class FaultEngine:
         with self._lock:
             self._faults = self._faults.changed(changes)
             if "rate-limit" in changes:
-                self._query_times, self._blocked_until_ns = [], 0
+                self._queries.reset()
             return self._faults
 
     def count(self, name: str, times: int = 1) -> None:
@@ -152,20 +150,10 @@ class FaultEngine:
         """Count one query; True when it is to be refused with 429, as are all for the next minute."""
         with self._lock:
             limit = self._faults.rate_limit
-            if limit is None:
+            if limit is None or not self._queries.is_over(limit, monotonic_ns):
                 return False
-            minute_ns = MS_PER_MINUTE * _NS_PER_MS
-            if monotonic_ns < self._blocked_until_ns:
-                self.count("rate-limit")
-                return True
-            self._query_times = [at for at in self._query_times if monotonic_ns - at < minute_ns]
-            if len(self._query_times) >= limit:
-                self._blocked_until_ns = monotonic_ns + minute_ns
-                self._query_times = []
-                self.count("rate-limit")
-                return True
-            self._query_times.append(monotonic_ns)
-            return False
+            self.count("rate-limit")
+            return True
 
     def _loss(self, timestamp_ms: int) -> Fate | None:
         window = self._faults.forget

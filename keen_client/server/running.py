@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,11 +18,13 @@ import uvicorn
 
 from keen_client._foundation.clock import Clock, SystemClock
 from keen_client.server.app import create_app
+from keen_client.server.exposure import Certificate, warn_when_exposed
 from keen_client.server.faults import Faults, parse_faults
 from keen_client.server.geography import Geography
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
 from keen_client.server.protocol import LocalProtocol
+from keen_client.server.rate_limit import PLATFORM_LIMITS
 from keen_client.server.store import Store
 
 STOP_SECONDS: Final = 5.0
@@ -56,7 +56,9 @@ class LocalServer:
     without one everything is in memory. ``faults`` is a :class:`Faults` or texts
     like ``"lose=0.02"``; ``seed`` makes their decisions repeatable. ``clock``
     may be simulated. ``geo_database`` is a file of MaxMind's format, which ``keen:ip_to_geo``
-    looks addresses up in. A ``host`` that is not loopback is warned about on stderr.
+    looks addresses up in. ``rate_limits`` refuses what the platform refuses (200 queries a minute).
+    ``tls_cert`` and ``tls_key`` are PEM files; with them it speaks HTTPS only. Without them a ``host``
+    that is not loopback is warned about on stderr.
     """
 
     def __init__(
@@ -70,6 +72,9 @@ class LocalServer:
         port: int = 0,
         clock: Clock | None = None,
         geo_database: Path | str | None = None,
+        rate_limits: bool = False,
+        tls_cert: Path | str | None = None,
+        tls_key: Path | str | None = None,
     ) -> None:
         self._directory = None if directory is None else Path(directory)
         self._given_project = project
@@ -79,6 +84,8 @@ class LocalServer:
         self._host = host
         self._port = port
         self._geography = None if geo_database is None else Geography(Path(geo_database))
+        self._rate_limits = PLATFORM_LIMITS if rate_limits else None
+        self._tls = None if tls_cert is None and tls_key is None else Certificate.load(tls_cert, tls_key)
         self._clock = clock or SystemClock()
         self._store: Store | None = None
         self._server: _Uvicorn | None = None
@@ -88,7 +95,8 @@ class LocalServer:
 
     def start(self) -> Self:
         """Listen. On return the server answers. Raises :class:`OSError` when the port is taken."""
-        warn_when_exposed(self._host)
+        if self._tls is None:
+            warn_when_exposed(self._host)
         self._bind()
         self._open_store()
         ready = threading.Event()
@@ -115,7 +123,8 @@ class LocalServer:
 
     def serve_forever(self, ready: Callable[[LocalServer], None]) -> None:
         """Serve in this (the main) thread until SIGINT or SIGTERM; *ready* is called once it answers."""
-        warn_when_exposed(self._host)
+        if self._tls is None:
+            warn_when_exposed(self._host)
         self._bind()
         self._open_store()
         self._server = server = self._make_server(lambda: ready(self))
@@ -146,8 +155,9 @@ class LocalServer:
     @property
     def url(self) -> str:
         """The base URL, without ``/3.0``."""
+        scheme = "http" if self._tls is None else "https"
         host, port = self._bound.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     @property
     def project(self) -> Project:
@@ -214,7 +224,9 @@ class LocalServer:
             raise
 
     def _make_server(self, ready: Callable[[], None]) -> _Uvicorn:
-        app = create_app(self.project, self.store, self.faults, self._clock, self._geography)
+        app = create_app(
+            self.project, self.store, self.faults, self._clock, self._geography, self._rate_limits
+        )
         config = uvicorn.Config(
             app,
             http=LocalProtocol,
@@ -230,6 +242,8 @@ class LocalServer:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
             proxy_headers=False,
+            ssl_certfile=None if self._tls is None else self._tls.cert,
+            ssl_keyfile=None if self._tls is None else self._tls.key,
         )
         return _Uvicorn(config, ready)
 
@@ -253,28 +267,27 @@ def serve_forever(
     faults: Iterable[str] = (),
     seed: int | None = None,
     geo_database: Path | str | None = None,
+    rate_limits: bool = False,
+    tls_cert: Path | str | None = None,
+    tls_key: Path | str | None = None,
 ) -> None:
     """Serve until a signal stops it, with the project of the environment or a made-up one.
 
-    Raises :class:`ValueError` for a wrong fault, :class:`OSError` when the port is taken.
+    Raises :class:`ValueError` for a wrong fault, or a certificate that cannot be used, and
+    :class:`OSError` when the port is taken.
     """
     server = LocalServer(
-        directory=directory, faults=faults, seed=seed, host=host, port=port, geo_database=geo_database
+        directory=directory,
+        faults=faults,
+        seed=seed,
+        host=host,
+        port=port,
+        geo_database=geo_database,
+        rate_limits=rate_limits,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
     )
     server.serve_forever(ready)
-
-
-def warn_when_exposed(host: str) -> None:
-    """Say on stderr that *host* is not loopback: the server has no TLS and keeps its keys in the open."""
-    try:
-        exposed = not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        exposed = host != "localhost"
-    if exposed:
-        sys.stderr.write(
-            f"warning: {host} is not a loopback address; keys and events travel unencrypted, and"
-            " whoever has the master key can make this server lose events\n"
-        )
 
 
 def _started(part: _Part | None) -> _Part:

@@ -14,6 +14,7 @@ from keen_client.server.geography import Geography
 from keen_client.server.keyring import Keyring
 from keen_client.server.misbehaviour import FaultEngine
 from keen_client.server.project import Project
+from keen_client.server.rate_limit import RateLimits
 from keen_client.server.store import Store
 
 _Arguments = TypeVarTuple("_Arguments")
@@ -29,6 +30,7 @@ class Services:
     store: Store
     faults: FaultEngine
     clock: Clock
+    rates: RateLimits = attrs.field(factory=lambda: RateLimits({}), kw_only=True)
     geography: Geography | None = None
 
     async def in_thread(

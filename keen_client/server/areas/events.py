@@ -19,6 +19,7 @@ from keen_client.server.intake import Intake
 from keen_client.server.json_input import parse_json
 from keen_client.server.permission import MASTER_ONLY, Permission
 from keen_client.server.query import decode_parameters
+from keen_client.server.rate_limit import RateClass
 from keen_client.server.refusal import INVALID_JSON, Refusal, bad_request, not_found
 from keen_client.server.reply import CutResponse, deleted, json_reply, padded, picture
 from keen_client.server.routing import PROJECT, Route
@@ -95,14 +96,20 @@ class EventsArea:
     async def _delete(self, call: Call) -> Response:
         services = self._services
         given = decode_parameters(call.parameters)
+        selects = any(given.get(name) for name in ("filters", "timeframe"))
+        self._take(RateClass.DELETES if selects else RateClass.COLLECTION_DELETES)
         now_ms = services.clock.wall_ms()
         await services.in_thread(delete_events, services.store, call.names["collection"], given, now_ms)
         return deleted()
 
     async def _delete_property(self, call: Call) -> Response:
+        self._take(RateClass.DELETES)
         services, names = self._services, call.names
         await services.in_thread(delete_property, services.store, names["collection"], names["property"])
         return deleted()
+
+    def _take(self, rate_class: RateClass) -> None:
+        self._services.rates.take(rate_class, self._services.clock.monotonic_ns())
 
     async def _collections(self, _call: Call) -> Response:
         def read() -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from keen_client.server.call import Call
 from keen_client.server.permission import Permission
 from keen_client.server.questions import answer_question, parse_question
+from keen_client.server.rate_limit import RateClass
 from keen_client.server.refusal import RATE_LIMITED, Refusal
 from keen_client.server.reply import padded, raw_json_reply
 from keen_client.server.routing import PROJECT, Route
@@ -29,6 +30,10 @@ class QueriesArea:
         services = self._services
         if services.faults.over_rate_limit(services.clock.monotonic_ns()):
             raise Refusal(429, RATE_LIMITED, "Too many requests; queries are refused for the next minute.")
+        extracts = call.names["type"] == "extraction"
+        services.rates.take(
+            RateClass.EXTRACTIONS if extracts else RateClass.QUERIES, services.clock.monotonic_ns()
+        )
         given = await call.given()
         now_ms = services.clock.wall_ms()
         question = parse_question(call.names["type"], given, now_ms)

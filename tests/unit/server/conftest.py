@@ -121,7 +121,15 @@ def durable_desk(tmp_path: Path) -> Iterator[Desk]:
     made.store.close()
 
 
-def refusal(reply: httpx.Response) -> tuple[int, str]:
-    """Status and error code of a refusal, which has a message too."""
-    assert reply.json()["message"]
-    return reply.status_code, reply.json()["error_code"]
+@pytest.fixture
+def make_desk() -> Iterator[Callable[..., Desk]]:
+    """Makes servers, with the arguments of :class:`Desk`."""
+    made: list[Desk] = []
+
+    def make(**options: Any) -> Desk:
+        made.append(Desk(**options))
+        return made[-1]
+
+    yield make
+    for desk in made:
+        desk.store.close()
