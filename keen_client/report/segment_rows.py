@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.text import Text
@@ -47,20 +47,35 @@ def segment_lines(report: VerifyReport, look: Look) -> list[Text]:
         lines.append(_row(segment, cells[segment.origin], ascii_only=look.ascii_only))
         lines.append(_figures(segment))
     if look.by != "origin":
-        hidden, rest = len(wrong) - len(shown), len(report.segments) - len(wrong)
-        if hidden:
+        if len(wrong) > len(shown):
+            more = len(wrong) - len(shown)
             lines.append(
-                Text(f"  and {hidden:,} more segments in which something is wrong; --by origin shows them")
+                Text(f"  and {more:,} more segments in which something is wrong; --by origin shows them")
             )
-        lines.append(Text(_of_the_rest(rest)))
+        rest = [segment for segment in report.segments if segment not in wrong]
+        lines += _of_the_rest(sum(map(_is_good, rest)), len(rest))
     return lines
 
 
-def _of_the_rest(rest: int) -> str:
-    if rest == 0:
-        return "  something is wrong in every segment that has events here"
-    told = "1 other segment has" if rest == 1 else f"{rest:,} other segments have"
-    return f"  nothing is wrong in what {told} here"
+def _of_the_rest(good: int, whole: int) -> Iterator[Text]:
+    """Of the segments in which nothing was found wrong: how many were read, and how many were not."""
+    if whole == 0:
+        yield Text("  something is wrong in every segment that has events here")
+    if good:
+        yield Text(f"  nothing is wrong in what {good:,} other {_have(good)} here")
+    if whole > good:
+        yield Text(
+            f"  what {whole - good:,} other {_have(whole - good)} here is not checked or not settled",
+            style="bold yellow",
+        )
+
+
+def _have(count: int) -> str:
+    return "segment has" if count == 1 else "segments have"
+
+
+def _is_good(segment: Segment) -> bool:
+    return set(segment.windows) <= GOOD
 
 
 def _bits(segment: Segment) -> int:

@@ -131,16 +131,18 @@ def _total(counts: Iterable[int | None]) -> str:
 
 
 def _audit_lines(report: VerifyReport) -> Iterable[Text]:
-    """What a match rests on, and as loud what it does not."""
+    """What a match rests on, and as loud what it does not; of the collections of which anything was read."""
+    read = {window.collection for window in report.windows if window.server_count is not None}
+    audited = [audit for audit in report.audited if audit.collection in read]
     compared = [
         f"{printable(audit.collection)}: {', '.join(map(printable, names)) if names else 'none'}"
-        for audit in report.audited
+        for audit in audited
         for names in [[*audit.exact, *audit.rounded]]
     ]
     yield Text("amounts compared   " + ("; ".join(compared) if compared else "none"))
     left_out = [
         f"{printable(audit.collection)}: {', '.join(map(printable, names))} ({printable(reason)})"
-        for audit in report.audited
+        for audit in audited
         for reason in sorted({why for _, why in audit.left_out})
         for names in [[name for name, why in audit.left_out if why == reason]]
     ]

@@ -196,6 +196,14 @@ def test_amounts_that_were_not_compared_are_shouted() -> None:
     assert "amounts NOT COMPARED   things: tax (not a number in every event)" in told
 
 
+def test_of_what_was_not_read_no_amount_was_compared() -> None:
+    """Level 0 did not answer: the properties that it would have compared are not claimed."""
+    audit = Audit(collection="things", exact=("price",), left_out=(("tax", "why"),))
+    told = text(report(window(Verdict.INCOMPLETE, server_count=None), audited=(audit,)))
+    assert "amounts compared   none" in told
+    assert "price" not in told
+
+
 def named(window_count: int, ids_each: int) -> list[WindowReport]:
     return [
         window(
@@ -272,6 +280,19 @@ def test_the_segment_whose_events_lack_is_named() -> None:
     assert "local 12   server 10   missing 1   from 2026-10-01T07:00Z to 2026-10-01T08:00Z" in told
     assert "nothing is wrong in what 1 other segment has here" in told
     assert "2026-09-30-aaaaaaaaaa" not in told
+
+
+def test_a_segment_that_was_not_checked_is_not_called_well() -> None:
+    """Beside an affected segment, one that was not read is said to be so."""
+    lost = [EntryId(ORIGIN, 3)]
+    told = text(
+        by_segment(
+            shared(Verdict.SHORT, Verdict.MATCH, 7, missing=lost),
+            shared(Verdict.SETTLING, Verdict.SETTLING, 9),
+        )
+    )
+    assert "nothing is wrong" not in told
+    assert "what 1 other segment has here is not checked or not settled" in told
 
 
 def test_a_clean_report_has_no_segments_unless_asked() -> None:
