@@ -25,7 +25,7 @@ LEANINGS: Final[tuple[dict[str, int], ...]] = (
 #: Pages and groups that hold next to nothing.
 SHORT: Final = {
     "sightings.PAGE_IDS_MAX": 7,
-    "sightings.IDS_PER_QUERY_MAX": 5,
+    "sightings.IDS_PER_QUERY_MAX": 17,
     "blocks.ROWS_MAX": 2,
     "blocks.NAMED_MAX": 3,
     "ladder.EVENTS_HELD_MAX": 40,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable
 
@@ -12,6 +13,7 @@ from keen_client.verify.report import WindowReport
 from keen_client.verify.verdict import Verdict
 from tests.simulation.fortnight import HOURS, Fortnight, run
 from tests.simulation.invariants import FIRST_OF_A_RUN
+from tests.simulation.reached import EVERYTHING
 from tests.simulation.scenarios import (
     SINGLES,
     VALUES,
@@ -25,6 +27,24 @@ from tests.simulation.scenarios import (
 #: What the suite runs with; other seeds: ``python -m tests.simulation --seed N --seeds M``.
 SEED = 1
 PAIRS = 14
+#: Fortnights that together come to every rung of the ladder, every finding and every state.
+REACHING = (
+    "lose",
+    "shift",
+    "vanish",
+    "null-properties",
+    "truncated",
+    "lost-and-doubled",
+    "a-clone-runs",
+    "others-write-too",
+    "others-write-at-the-same-instants",
+)
+
+
+@functools.cache
+def ran(name: str) -> Fortnight:
+    """The fortnight of a scenario, simulated once for all tests that look at it."""
+    return run(by_name(name), SEED)
 
 
 def _ids(scenario: Scenario) -> str:
@@ -34,13 +54,13 @@ def _ids(scenario: Scenario) -> str:
 @pytest.mark.parametrize("scenario", SINGLES, ids=_ids)
 def test_a_fault_of_the_server_is_mended_or_named(scenario: Scenario) -> None:
     """Nothing is counted twice, no match is false, and in the end all is there once or named."""
-    run(scenario, SEED)
+    ran(scenario.name)
 
 
 @pytest.mark.parametrize("scenario", some_pairs(PAIRS), ids=_ids)
 def test_two_faults_at_once_are_mended_or_named(scenario: Scenario) -> None:
     """The same of pairs, in which one fault may hide the other."""
-    run(scenario, SEED)
+    ran(scenario.name)
 
 
 def test_the_selection_of_pairs_has_every_fault() -> None:
@@ -60,6 +80,12 @@ def test_the_same_seed_makes_the_same_history() -> None:
     assert one.end == other.end
 
 
+def test_no_rung_of_the_ladder_and_no_finding_is_left_out() -> None:
+    """Simulations that never came to a question, a finding or a state would show nothing of it."""
+    reached = set[str]().union(*(ran(name).reached for name in REACHING))
+    assert reached == EVERYTHING
+
+
 # ---- tales ---------------------------------------------------------------------------------
 
 
@@ -76,9 +102,9 @@ def _of_day(windows: Iterable[WindowReport], day: int) -> list[WindowReport]:
     return [w for w in windows if midnight_ms(day) <= w.start_ms < midnight_ms(day + 1)]
 
 
-def test_an_event_lost_with_its_token_kept_comes_back_under_another_token() -> None:
+def test_events_lost_with_their_tokens_remembered_come_back_under_a_second_tier_token_once() -> None:
     """The trap: resends under the same token are swallowed; after eight days one under the next tier lands, once."""
-    fortnight = run(by_name("trap"), SEED)
+    fortnight = ran("trap")
     resent = _tokens_of_copies(fortnight)
     assert len(resent) == fortnight.counters["lose-keep-token"]
     for entry_id, tokens in resent.items():
@@ -87,11 +113,13 @@ def test_an_event_lost_with_its_token_kept_comes_back_under_another_token() -> N
         assert tokens[-1] == f"{entry_id}~1"
         sends = [s for s in fortnight.world.wire.sent[entry_id] if s.a >= FIRST_OF_A_RUN]
         assert sends[-1].at_ms - sends[0].at_ms >= 8 * MS_PER_DAY
+    assert fortnight.end is not None
+    assert {w.state for w in _of_day(fortnight.end.windows, 4)} <= {Verdict.MATCH, Verdict.FINAL}
 
 
-def test_events_that_come_a_week_late_are_duplicates_and_named() -> None:
-    """Replayed meanwhile without tokens, each is there twice; all of them are named, none under a match."""
-    fortnight = run(by_name("week-late"), SEED)
+def test_a_day_that_surfaces_a_week_late_is_named_at_the_next_check_and_never_under_a_match() -> None:
+    """Replayed meanwhile without tokens, every event is there twice: the first look at its window names it."""
+    fortnight = ran("week-late")
     end = fortnight.end
     assert end is not None
     named = {str(entry_id) for window in end.windows for entry_id in window.duplicate}
@@ -101,13 +129,51 @@ def test_events_that_come_a_week_late_are_duplicates_and_named() -> None:
     assert {str(w.state) for w in _of_day(end.windows, 3)} == {"excess"}
     by_night = {day: _of_day(night.after.windows, 3) for day, night in fortnight.nights.items()}
     assert Verdict.MATCH in {w.state for day, found in by_night.items() if day < 10 for w in found}
-    rechecked = min(day for day, found in by_night.items() if day >= 10 and found)
-    assert {str(i) for w in by_night[rechecked] for i in w.duplicate} == resent
+    looks = [found for day, found in sorted(by_night.items()) if day >= 10 and found]
+    assert {str(i) for w in looks[0] for i in w.duplicate} == resent
+    assert {w.state for found in looks for w in found} == {Verdict.EXCESS}
+
+
+def test_nulls_and_duplicates_of_the_server_are_named_and_never_resent() -> None:
+    """Each is named in the end, as what it is; no run ever begins, and no event is sent twice."""
+    fortnight = ran("duplicate+null-properties")
+    assert fortnight.end is not None
+    named = [(w.duplicate, w.corrupt) for w in fortnight.end.windows]
+    assert len({i for duplicate, _ in named for i in duplicate}) == fortnight.counters["duplicate"]
+    assert len({i for _, corrupt in named for i in corrupt}) == fortnight.counters["null-properties"]
+    assert {night.replay.run for night in fortnight.nights.values()} == {None}
+    assert all(len(sends) == 1 for sends in fortnight.world.wire.sent.values())
+
+
+def test_events_of_others_are_counted_and_hinder_no_replay() -> None:
+    """With and without stamps they are foreign; what is lost among them is found, resent, and matches."""
+    fortnight = ran("others-write-too")
+    assert fortnight.end is not None
+    assert {w.foreign for w in fortnight.end.windows if w.local_count} >= {5}
+    assert _tokens_of_copies(fortnight)
+
+
+def test_an_absentee_that_an_event_of_others_could_be_is_disputed_and_never_resent() -> None:
+    """An event without stamps and token at its very instant may be what is left of it."""
+    fortnight = ran("others-write-at-the-same-instants")
+    assert fortnight.end is not None
+    disputed = {str(i) for w in fortnight.end.windows for i in w.disputed}
+    assert disputed
+    assert disputed.isdisjoint(_tokens_of_copies(fortnight))
+
+
+def test_events_of_a_running_clone_under_our_ids_are_collisions_and_ours_never_resent() -> None:
+    """Whether the clone's event came beside ours or its token swallowed ours: it is named, and a person decides."""
+    fortnight = ran("a-clone-runs")
+    assert fortnight.end is not None
+    named = {str(i) for w in fortnight.end.windows for i in w.collision}
+    assert named == fortnight.world.impostors
+    assert named.isdisjoint(_tokens_of_copies(fortnight))
 
 
 def test_a_lost_day_stops_the_breaker_until_a_person_allows_it() -> None:
     """Nothing of it is resent before; then everything is, once, and it matches."""
-    fortnight = run(by_name("day-lost"), SEED)
+    fortnight = ran("day-lost")
     stopped = {day: night.replay.stopped for day, night in fortnight.nights.items() if night.replay.stopped}
     assert stopped
     assert set(stopped) <= set(range(9))
@@ -122,7 +188,7 @@ def test_a_lost_day_stops_the_breaker_until_a_person_allows_it() -> None:
 def test_nothing_is_concluded_while_the_clocks_disagree(name: str) -> None:
     """An hour apart, no age is believed: no replay, no match; once they agree again, all is mended."""
     scenario = by_name(name)
-    fortnight = run(scenario, SEED)
+    fortnight = ran(scenario.name)
     since, until = sorted(scenario.offset_hours)
     for day in range(since, until):
         night = fortnight.nights[day]
@@ -135,7 +201,7 @@ def test_nothing_is_concluded_while_the_clocks_disagree(name: str) -> None:
 def test_a_late_event_opens_a_window_again_that_was_final() -> None:
     """Back-filled events make a final window due again, and it comes to match with them in it."""
     scenario = by_name("back-filled")
-    fortnight = run(scenario, SEED)
+    fortnight = ran(scenario.name)
     late_day, old_day = max(scenario.backfill.items())
     first = HOURS[0] * MS_PER_HOUR + midnight_ms(old_day)
     states = {
@@ -151,7 +217,7 @@ def test_a_late_event_opens_a_window_again_that_was_final() -> None:
 
 def test_an_event_that_vanished_before_it_was_seen_and_comes_back_is_named() -> None:
     """To every query it was lost, so it was resent under the next tier; what came back is a duplicate, and named."""
-    fortnight = run(by_name("vanished-before-it-was-seen"), SEED)
+    fortnight = ran("vanished-before-it-was-seen")
     assert fortnight.end is not None
     named = {str(entry_id) for window in fortnight.end.windows for entry_id in window.duplicate}
     assert named
@@ -160,7 +226,7 @@ def test_an_event_that_vanished_before_it_was_seen_and_comes_back_is_named() -> 
 
 def test_an_event_that_vanished_after_it_was_seen_is_never_resent() -> None:
     """It stays missing by name until it comes back; then its window matches again, with one copy of it."""
-    fortnight = run(by_name("vanished-and-came-back"), SEED)
+    fortnight = ran("vanished-and-came-back")
     assert _tokens_of_copies(fortnight) == {}
     vanished = {
         str(entry_id)
@@ -174,4 +240,4 @@ def test_an_event_that_vanished_after_it_was_seen_is_never_resent() -> None:
 @pytest.mark.parametrize("name", ["proxy-and-cut-lines", "proxy-and-cut-lines-without-tokens"])
 def test_proxies_and_cut_lines_together_make_no_copies(name: str) -> None:
     """Most requests have no usable answer; with tokens they are sent again, without a query settles them."""
-    run(by_name(name), SEED)
+    ran(name)
