@@ -176,3 +176,52 @@ def test_bad_query_is_a_value_error() -> None:
     """Callers of the official client catch ValueError."""
     with pytest.raises(ValueError, match="limit needs order_by"):
         Recorder().count("c", limit=3)
+
+
+def test_metadata_and_files_are_asked_for() -> None:
+    """`include_metadata` with any analysis; `content_type` and `content_encoding` with an extraction that is mailed."""
+    analysis = Analysis(analysis_type="count", event_collection="c", include_metadata=True)
+    assert analysis.to_json() == {"event_collection": "c", "include_metadata": True}
+    mailed = Recorder().extraction(
+        "c", "today", email="a@example.org", content_type="text/csv", content_encoding="gzip"
+    )
+    assert mailed.to_json() == {
+        "event_collection": "c",
+        "timeframe": "today",
+        "email": "a@example.org",
+        "content_type": "text/csv",
+        "content_encoding": "gzip",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"content_type": "text/csv"}, "there is no email"),
+        ({"email": "a@example.org", "content_type": "text/html"}, "no content_type"),
+        ({"email": "a@example.org", "content_encoding": "zip"}, "no content_encoding"),
+    ],
+)
+def test_files_that_nobody_would_get_are_refused(given: dict[str, Any], words: str) -> None:
+    """An extraction that is answered at once is JSON."""
+    with pytest.raises(InvalidQueryError, match=words):
+        Recorder().extraction("c", "today", **given)
+
+
+def test_files_are_an_extractions_and_metadata_a_flag() -> None:
+    """Other analyses make no files; what is not True or False is no flag."""
+    with pytest.raises(InvalidQueryError, match="count takes no content_type"):
+        Analysis(analysis_type="count", event_collection="c", content_type="text/csv")
+    with pytest.raises(InvalidQueryError, match="include_metadata is not True or False"):
+        Analysis(analysis_type="count", event_collection="c", include_metadata="yes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [0, -1, True, "ten", None])
+def test_buckets_have_a_size(size: object) -> None:
+    """A number over 0; other forms of buckets are the server's to judge."""
+    with pytest.raises(InvalidQueryError, match="buckets"):
+        Recorder().count("c", group_by={"property_name": "score", "buckets": {"size": size}})
+    buckets: Any
+    for buckets in ({"size": 2.5}, {"ranges": []}, [1, 2]):
+        groups = {"property_name": "score", "buckets": buckets}
+        assert Recorder().count("c", group_by=groups).to_json()["group_by"] == groups
