@@ -30,6 +30,8 @@ COMMANDS: Final = (
     "verify",
     "replay",
     "nightly",
+    "query",
+    "extract",
     "dead",
     "doctor",
 )

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import click
@@ -66,7 +67,7 @@ def code_of(error: BaseException) -> int:
 def error_form(arguments: Sequence[str]) -> ErrorForm:
     """In which form *arguments* ask for errors, even where they cannot be parsed: that of the data they ask for."""
     options = arguments[: arguments.index("--") if "--" in arguments else None]
-    if "--json" in options:
+    if {"--json", "--format=json"} & set(options) or ("--format", "json") in pairwise(options):
         return "document"
     return "row" if "--ndjson" in options else "lines"
 

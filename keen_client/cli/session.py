@@ -27,6 +27,7 @@ from keen_client.observability.signals import (
 )
 
 if TYPE_CHECKING:
+    from keen_client.api.keen_api import KeenApi
     from keen_client.client.wiring import Machinery
 
 #: What a command gives the sender at its end to finish requests in flight.
@@ -124,6 +125,21 @@ def look_at_log(connection: Connection) -> Iterator[EventLog]:
         raise NoLogYetError(place, binding)
     with open_log(place, binding, config) as log:
         yield log
+
+
+@contextmanager
+def open_api(connection: Connection) -> Iterator[KeenApi]:
+    """Keen's API for questions, without a log.
+
+    Raises:
+        InvalidEnvironmentError: there is no read key. Nothing was sent.
+    """
+    from keen_client.api.keen_api import KeenApi
+
+    project = enabled_settings_of(connection).project
+    project.key_for("read")
+    with KeenApi.open(project) as api:
+        yield api
 
 
 @contextmanager

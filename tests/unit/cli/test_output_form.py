@@ -113,6 +113,9 @@ def test_an_error_is_one_row_when_rows_were_asked_for(
         (["verify", "--json"], "document"),
         (["verify", "--ndjson", "--frobnicate"], "row"),
         (["verify", "--json", "--ndjson"], "document"),
+        (["query", "count", "--format", "json", "--frobnicate"], "document"),
+        (["query", "count", "--format=json"], "document"),
+        (["query", "count", "--format", "ndjson"], "lines"),
         (["record", "things", "--", "--ndjson"], "lines"),
     ],
 )
