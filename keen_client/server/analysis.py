@@ -11,7 +11,8 @@ from typing import Any, Final
 import duckdb
 import orjson
 
-from keen_client.server.engine import Column, Engine, Source
+from keen_client.server.columns import Column
+from keen_client.server.engine import Engine, Source
 from keen_client.server.extraction import EMAIL_REPLY, check_scan, extract, extract_to_file
 from keen_client.server.query import Analysis, Query
 from keen_client.server.reading import HONEST, Reading

@@ -1,9 +1,7 @@
 """DuckDB: one table per collection, with the properties that queries ask for shredded into columns.
 
-A table holds each event's JSON and, for every *shredded* property path, two
-columns: ``n`` the value where it is a number, and ``t`` its JSON text where it
-is not (or where it is an integer that a double cannot hold). Missing: both
-null. So 1, "1" and true stay three values, and sums run over plain doubles.
+A table holds each event's JSON and, for every *shredded* property path, the two
+columns of :mod:`keen_client.server.columns`.
 
 Names that users choose (collections, properties, values) are always bound as
 parameters; SQL text is built from numbers and constants only.
@@ -13,46 +11,30 @@ parameters; SQL text is built from numbers and constants only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import attrs
 import duckdb
 import orjson
 
+from keen_client.server.columns import (
+    MAX_SHREDDED,
+    Column,
+    Parameters,
+    early_paths,
+    json_path,
+    typed,
+)
 from keen_client.server.tail import Entry
 
-# Auditing clients stamp their events and group by these stamps from the first
-# query on; shredding them while folding spares that query, which may meet a
-# million events, a rewrite of the table.
-ALWAYS_SHREDDED: Final = ("kc.o", "kc.id", "kc.h", "kc.g", "kc.b", "kc.p")
-MAX_SHREDDED: Final = 48
 #: Below this many rows, reading the JSON is cheaper than adding columns.
 SHRED_FROM_ROWS: Final = 20_000
-#: Below it every integer is exactly a double; from it on, two may share one.
-EXACT: Final = 2**53
 _FOLD_ROWS: Final = 20_000
-
-
-class Column(NamedTuple):
-    """The SQL of one property: ``text`` (JSON text of a non-number) and ``number`` (a DOUBLE)."""
-
-    text: str
-    number: str
-
-
-class Parameters:
-    """Values bound to one statement; :meth:`bind` gives back the placeholder."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-
-    def bind(self, value: object, sql_type: str) -> str:
-        """Bind *value* as *sql_type* (a constant of this package, never a user's text)."""
-        name = f"p{len(self.values)}"
-        self.values[name] = value
-        return f"${name}::{sql_type}"
+#: So many of a new collection's first events tell which properties it has.
+_SAMPLED_ROWS: Final = 20
 
 
 @attrs.frozen
@@ -156,11 +138,9 @@ class Engine:
         for entry in entries:
             if entry.body is not None:
                 by_collection.setdefault(entry.collection, []).append(entry)
-        for collection in by_collection:
-            self._table_for(collection)
-        run = self._connection.execute
-        run("BEGIN")
-        try:
+        for collection, rows in by_collection.items():
+            self._ensure_table(collection, rows)
+        with self._transaction() as run:
             for collection, rows in by_collection.items():
                 for start in range(0, len(rows), _FOLD_ROWS):
                     self._insert_rows(self._tables[collection], rows[start : start + _FOLD_ROWS])
@@ -175,10 +155,6 @@ class Engine:
                     ],
                 )
                 run("UPDATE progress SET folded_seq = $1", [entries[-1].seq])
-            run("COMMIT")
-        except BaseException:
-            run("ROLLBACK")
-            raise
         self.folded_seq = entries[-1].seq
         for collection, rows in by_collection.items():
             self._tables[collection].rows += len(rows)
@@ -215,7 +191,7 @@ class Engine:
             extra_inner.append(
                 f"json_extract(body, {parameters.bind(json_path(path), 'VARCHAR')})::VARCHAR AS y{number}"
             )
-            extra_outer.append(_typed(f"y{number}", f"xt{number}", f"xn{number}"))
+            extra_outer.append(typed(f"y{number}", f"xt{number}", f"xn{number}"))
             columns[path] = Column(f"xt{number}", f"xn{number}")
         sql = table.sql
         seen_ms = now_ms - stale_ms
@@ -264,27 +240,21 @@ class Engine:
             f"SELECT seq, body FROM {table.sql} WHERE seq > $1 AND json_exists(body, $2)"
             f" ORDER BY seq LIMIT {_FOLD_ROWS}"
         )
-        self._connection.execute("BEGIN")
-        try:
+        with self._transaction():
             while rows := self.fetch(sql, [last_seq, json_path(path)]):
                 bodies = [_without(body, path.split(".")) for _, body in rows]
                 self._rewrite(table, touched, [seq for seq, _ in rows], bodies)
                 changed, last_seq = changed + len(rows), rows[-1][0]
-            self._connection.execute("COMMIT")
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
         return changed
 
     def drop(self, collection: str) -> None:
         """Delete *collection* as a whole."""
-        table = self._tables.pop(collection)
-        run = self._connection.execute
-        run("BEGIN")
-        run(f"DROP TABLE {table.sql}")
-        run("DELETE FROM collections WHERE number = $1", [table.number])
-        run("DELETE FROM shredded WHERE number = $1", [table.number])
-        run("COMMIT")
+        table = self._tables[collection]
+        with self._transaction() as run:
+            run(f"DROP TABLE {table.sql}")
+            run("DELETE FROM collections WHERE number = $1", [table.number])
+            run("DELETE FROM shredded WHERE number = $1", [table.number])
+        del self._tables[collection]
 
     def forget(self, start_ms: int, end_ms: int) -> list[tuple[str, str]]:
         """Delete the events with a timestamp in [start, end); their (collection, token), tokens too."""
@@ -324,16 +294,27 @@ class Engine:
                 returned += int(self.fetch(sql, [now_ms])[0][0])
         return returned
 
-    def _table_for(self, collection: str) -> _Table:
-        table = self._tables.get(collection)
-        if table is None:
-            number = 1 + max((other.number for other in self._tables.values()), default=0)
-            table = _Table(
-                number, collection, dict(zip(ALWAYS_SHREDDED, range(len(ALWAYS_SHREDDED)), strict=True))
-            )
-            slots = ", ".join(f"t{slot} VARCHAR, n{slot} DOUBLE" for slot in table.slots.values())
-            run = self._connection.execute
-            run("BEGIN")
+    @contextmanager
+    def _transaction(self) -> Iterator[Callable[..., object]]:
+        """Run statements, all or none of which have an effect."""
+        run = self._connection.execute
+        run("BEGIN")
+        try:
+            yield run
+            run("COMMIT")
+        except BaseException:
+            run("ROLLBACK")
+            raise
+
+    def _ensure_table(self, collection: str, rows: Sequence[Entry]) -> None:
+        """Make the table of *collection*, which begins with *rows*, unless there is one."""
+        if collection in self._tables:
+            return
+        number = 1 + max((other.number for other in self._tables.values()), default=0)
+        paths = early_paths(row.body for row in rows[:_SAMPLED_ROWS] if row.body is not None)
+        table = _Table(number, collection, dict(zip(paths, range(len(paths)), strict=True)))
+        slots = ", ".join(f"t{slot} VARCHAR, n{slot} DOUBLE" for slot in table.slots.values())
+        with self._transaction() as run:
             run(
                 f"CREATE TABLE {table.sql} (seq BIGINT, ts BIGINT, created BIGINT, visible BIGINT,"
                 f" vanish BIGINT, body VARCHAR, {slots})"
@@ -341,18 +322,16 @@ class Engine:
             run("INSERT INTO collections VALUES ($1, $2)", [number, collection])
             for path, slot in table.slots.items():
                 run("INSERT INTO shredded VALUES ($1, $2, $3)", [number, slot, path])
-            run("COMMIT")
-            self._tables[collection] = table
-        return table
+        self._tables[collection] = table
 
     def _insert_rows(self, table: _Table, rows: Sequence[Entry]) -> None:
         slots = list(table.slots.values())
         extracted = ", ".join(f"x[{index + 1}]::VARCHAR AS y{slot}" for index, slot in enumerate(slots))
-        typed = ", ".join(_typed(f"y{slot}", f"t{slot}", f"n{slot}") for slot in slots)
+        values = ", ".join(typed(f"y{slot}", f"t{slot}", f"n{slot}") for slot in slots)
         names = ", ".join(f"t{slot}, n{slot}" for slot in slots)
         self._connection.execute(
             f"INSERT INTO {table.sql} (seq, ts, created, visible, vanish, body, {names})"
-            f" SELECT seq, ts, created, visible, vanish, body, {typed} FROM (SELECT *, {extracted}"
+            f" SELECT seq, ts, created, visible, vanish, body, {values} FROM (SELECT *, {extracted}"
             " FROM (SELECT *, json_extract(body, $paths::VARCHAR[]) AS x FROM (SELECT"
             " unnest($seq::BIGINT[]) AS seq, unnest($ts::BIGINT[]) AS ts, unnest($created::BIGINT[]) AS created,"
             " unnest($visible::BIGINT[]) AS visible, unnest($vanish::BIGINT[]) AS vanish,"
@@ -373,10 +352,10 @@ class Engine:
     ) -> None:
         """Give the events *seqs* new *bodies*, and fill the columns of *slots* from them."""
         taken = "".join(f", x[{index + 1}]::VARCHAR AS y{slot}" for index, slot in enumerate(slots.values()))
-        typed = "".join(f", {_typed(f'y{slot}', f't{slot}', f'n{slot}')}" for slot in slots.values())
+        names = "".join(f", {typed(f'y{slot}', f't{slot}', f'n{slot}')}" for slot in slots.values())
         settings = "".join(f", t{slot} = v.t{slot}, n{slot} = v.n{slot}" for slot in slots.values())
         self._connection.execute(
-            f"UPDATE {table.sql} AS e SET body = v.body{settings} FROM (SELECT seq, body{typed} FROM"
+            f"UPDATE {table.sql} AS e SET body = v.body{settings} FROM (SELECT seq, body{names} FROM"
             f" (SELECT seq, body{taken} FROM (SELECT *, json_extract(body, $paths::VARCHAR[]) AS x FROM"
             " (SELECT unnest($seq::BIGINT[]) AS seq, unnest($body::VARCHAR[]) AS body)))) AS v WHERE e.seq = v.seq",
             {"paths": [json_path(path) for path in slots], "seq": list(seqs), "body": list(bodies)},
@@ -386,35 +365,25 @@ class Engine:
         paths = paths[: MAX_SHREDDED - len(table.slots)]
         if not paths:
             return
-        run = self._connection.execute
         first = len(table.slots)
         slots = {path: first + index for index, path in enumerate(paths)}
-        run("BEGIN")
-        for path, slot in slots.items():
-            run(f"ALTER TABLE {table.sql} ADD COLUMN t{slot} VARCHAR")
-            run(f"ALTER TABLE {table.sql} ADD COLUMN n{slot} DOUBLE")
-            run("INSERT INTO shredded VALUES ($1, $2, $3)", [table.number, slot, path])
-        typed = ", ".join(_typed(f"y{slot}", f"t{slot}", f"n{slot}") for slot in slots.values())
+        names = ", ".join(typed(f"y{slot}", f"t{slot}", f"n{slot}") for slot in slots.values())
         extracted = ", ".join(
             f"x[{index + 1}]::VARCHAR AS y{slot}" for index, slot in enumerate(slots.values())
         )
         settings = ", ".join(f"t{slot} = v.t{slot}, n{slot} = v.n{slot}" for slot in slots.values())
-        run(
-            f"UPDATE {table.sql} AS e SET {settings} FROM (SELECT seq, {typed} FROM (SELECT seq, {extracted}"
-            f" FROM (SELECT seq, json_extract(body, $1::VARCHAR[]) AS x FROM {table.sql}))) AS v WHERE e.seq = v.seq",
-            [[json_path(path) for path in paths]],
-        )
-        run("COMMIT")
+        with self._transaction() as run:
+            for path, slot in slots.items():
+                run(f"ALTER TABLE {table.sql} ADD COLUMN t{slot} VARCHAR")
+                run(f"ALTER TABLE {table.sql} ADD COLUMN n{slot} DOUBLE")
+                run("INSERT INTO shredded VALUES ($1, $2, $3)", [table.number, slot, path])
+            run(
+                f"UPDATE {table.sql} AS e SET {settings} FROM (SELECT seq, {names} FROM (SELECT seq, {extracted}"
+                f" FROM (SELECT seq, json_extract(body, $1::VARCHAR[]) AS x FROM {table.sql}))) AS v"
+                " WHERE e.seq = v.seq",
+                [[json_path(path) for path in paths]],
+            )
         table.slots.update(slots)
-
-
-def json_path(path: str) -> str:
-    """The JSON path of a dotted property path, every name quoted."""
-    names = path.split(".")
-    if any('"' in name or "\\" in name for name in names):
-        # DuckDB's path language cannot quote these; a JSON pointer can.
-        return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
-    return "$" + "".join(f'."{name}"' for name in names)
 
 
 def _without(body: str, names: Sequence[str]) -> str:
@@ -426,14 +395,3 @@ def _without(body: str, names: Sequence[str]) -> str:
     if isinstance(place, dict):
         del place[names[-1]]
     return orjson.dumps(event).decode()
-
-
-def _typed(raw: str, text: str, number: str) -> str:
-    """SELECT items *text* and *number* from the JSON text *raw* (see the module's docstring)."""
-    is_number = f"({raw} >= '-' AND {raw} < ':')"
-    inexact = f"(abs({raw}::DOUBLE) >= {EXACT} AND NOT contains({raw}, 'e') AND NOT contains({raw}, '.'))"
-    return (
-        f"CASE WHEN NOT {is_number} OR {inexact} THEN {raw} END AS {text}, "
-        # Adding zero turns -0.0 into 0.0, so that both fall into one group.
-        f"CASE WHEN {is_number} THEN {raw}::DOUBLE + 0.0 END AS {number}"
-    )

@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from keen_client.server.engine import EXACT, Column, Parameters
+from keen_client.server.columns import EXACT, Column, Parameters
 from keen_client.server.moment import parse_moment
 from keen_client.server.refusal import INVALID_GEO_FILTER, INVALID_PARAMETER, bad_request
 

@@ -18,7 +18,8 @@ import duckdb
 import orjson
 
 from keen_client.server.analysis import distinct_text, execution_metadata
-from keen_client.server.engine import Engine, Parameters
+from keen_client.server.columns import Parameters
+from keen_client.server.engine import Engine
 from keen_client.server.filters import Filter, parse_filters
 from keen_client.server.query import is_true, parse_names, required_text
 from keen_client.server.refusal import INVALID_PARAMETER, MISSING_PARAMETER, bad_request

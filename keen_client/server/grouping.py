@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import attrs
 
-from keen_client.server.engine import Column, Parameters
+from keen_client.server.columns import Column, Parameters
 from keen_client.server.refusal import INVALID_PARAMETER, bad_request
 
 MAX_RANGES: Final = 1_000

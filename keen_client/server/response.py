@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from keen_client.server.engine import EXACT
+from keen_client.server.columns import EXACT
 from keen_client.server.query import Analysis, Order, Query
 from keen_client.server.timeframe import Division
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keen_client.server import columns
 from keen_client.server import engine as engine_module
 from tests.unit.server.plain_reference import (
     aggregate,
@@ -178,6 +179,8 @@ def shredded(request: pytest.FixtureRequest) -> Iterator[None]:
     """With columns for the properties that are asked for, and without."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_module, "SHRED_FROM_ROWS", request.param)
+        if request.param:
+            patch.setattr(columns, "EARLY_SHREDDED", 0)
         yield
 
 
