@@ -61,9 +61,9 @@ def nightly(
     except NoLogYetError as error:
         report, shown_as = nothing_done(unread(error, windows)), title("nightly", settings_of(connection))
     status = report.exit_status()
-    for warning in report.warnings:
-        note(f"warning: {warning}")
     if as_json:
+        for warning in report.warnings:
+            note(f"warning: {warning}")
         emit(report.document())
         return status
     for warning in report.warnings:
@@ -78,7 +78,5 @@ def nightly(
     if report.after is not report.before:
         show_lines(verification_lines(report.before, f"{shown_as}   before", look))
     show_lines(plan_lines(report.replay.document()))
-    show_lines(verification_lines(report.after, shown_as, look))
-    if status != report.after.exit_status():
-        say(f"exit {status}: the status of the windows, and of what sending left or refused")
+    show_lines(verification_lines(report.after, shown_as, look, status))
     return status

@@ -255,7 +255,7 @@ class Night:
                 rejected=0,
                 pending=backlog.unsent - backlog.unknown,
                 unknown=backlog.unknown,
-                reason=NO_WRITE_KEY if backlog.unsent else "",
+                reason="there is no write key" if backlog.unsent else "",
             )
         self._tell("probe", 0, 1)
         self._probe_tokens()

@@ -34,6 +34,8 @@ def plan_lines(document: Mapping[str, Any]) -> list[Text]:
             Text(f"STOPPED  nothing was resent: {printable(document['stopped'])}", style="bold red"),
             Text(f"  {planned:,} events wait; --max-replay {planned} lets them go"),
         ]
+    if not planned:
+        return [Text("REPLAYED  nothing: no event is proven missing", style="bold")]
     lines = [Text(f"REPLAYED  {document['replayed']:,} of {planned:,} events", style="bold")]
     if document["run"] is not None:
         lines[0].append(f" in run {document['run']}")

@@ -27,8 +27,10 @@ _BIT_STATES: Final = {
 }
 
 
-def verification_lines(report: VerifyReport, title: str, look: Look | None = None) -> list[Text]:
-    """The whole report. *title* says of which project."""
+def verification_lines(
+    report: VerifyReport, title: str, look: Look | None = None, exit_status: int | None = None
+) -> list[Text]:
+    """The whole report. *title* says of which project; *exit_status*: see :func:`result_line`."""
     look = look or Look()
     settle_ms = PRESETS[report.preset].settle_ms if look.settle_ms is None else look.settle_ms
     lines = [
@@ -48,38 +50,42 @@ def verification_lines(report: VerifyReport, title: str, look: Look | None = Non
         lines += [Text(), legend(report.windows, ascii_only=look.ascii_only)]
     lines += opened.not_listed()
     lines += change_lines(report)
-    if report.not_due:
+    if report.not_due and report.windows:
         lines.append(Text(f"{report.not_due:,} windows are not due and were not asked for"))
     lines += [Text(f"warning: {printable(warning)}", style="bold yellow") for warning in report.warnings]
-    lines += _audit_lines(report)
+    if report.windows:
+        lines += _audit_lines(report)
     lines.append(
         Text(
             f"cost {report.cost.requests:,} requests, {size(report.cost.bytes)} of answers,"
             f" {report.properties:,} properties scanned"
         )
     )
-    lines.append(result_line(report.windows, report.exit_status()))
+    lines.append(result_line(report, exit_status))
     return lines
 
 
-def result_line(windows: Iterable[WindowReport], exit_status: int) -> Text:
-    """What it all comes to, with the bits of the exit status by name."""
-    windows = list(windows)
-    states = Counter(window.state for window in windows)
-    known = sum(len(window.seen_earlier) for window in windows)
-    whole = states.total()
-    good = sum(states[state] for state in GOOD)
-    if exit_status == 0:
-        text = (
-            f"everything matches: {good:,} windows"
-            if whole
-            else "nothing to compare: no events in these windows"
-        )
-        return Text(f"RESULT  {text}   exit 0", style="bold green")
-    if not whole:
+def result_line(report: VerifyReport, exit_status: int | None = None) -> Text:
+    """What it all comes to, with the bits of the exit status by name.
+
+    *exit_status* is that of the command, where more than the windows goes into it.
+    """
+    status = report.exit_status() if exit_status is None else exit_status
+    states = Counter(window.state for window in report.windows)
+    whole, good = states.total(), sum(states[state] for state in GOOD)
+    if report.is_unread:
         return Text(
-            f"RESULT  NOT CHECKED: there is nothing to compare yet   exit {exit_status}", style="bold yellow"
+            f"RESULT  NOT CHECKED: there is nothing to compare yet   exit {status}", style="bold yellow"
         )
+    if good == whole:
+        text = f"everything matches: {good:,} windows" if whole else _nothing(report)
+        if status == 0:
+            return Text(f"RESULT  {text}   exit 0", style="bold green")
+        names = bit_names(states, status)
+        return Text(
+            f"RESULT  {text}, but DELIVERY IS NOT DONE   exit {status} ({names})", style="bold yellow"
+        )
+    known = sum(len(window.seen_earlier) for window in report.windows)
     wrong = any(EXIT_BITS[state] & 28 for state in states)
     unchecked = states[Verdict.INCOMPLETE] + states[Verdict.UNVERIFIABLE]
     parts = [f"{good:,} of {whole:,} windows match ({share(good, whole)})"]
@@ -89,9 +95,15 @@ def result_line(windows: Iterable[WindowReport], exit_status: int) -> Text:
         parts.append(f"{known:,} events WRONG when last seen")
     head = "MISMATCH" if wrong else "NOT CHECKED" if unchecked else "NOT SETTLED YET"
     return Text(
-        f"RESULT  {head}: {', '.join(parts)}   exit {exit_status} ({bit_names(states, exit_status)})",
+        f"RESULT  {head}: {', '.join(parts)}   exit {status} ({bit_names(states, status)})",
         style="bold red" if wrong or known else "bold yellow",
     )
+
+
+def _nothing(report: VerifyReport) -> str:
+    if report.not_due:
+        return f"nothing was due: {report.not_due:,} windows wait for their time"
+    return "nothing to compare: no events in these windows"
 
 
 def bit_names(states: Mapping[Verdict, int], exit_status: int) -> str:

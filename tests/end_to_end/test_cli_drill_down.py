@@ -164,3 +164,41 @@ def test_showing_needs_neither_key_nor_answer(shell: Shell) -> None:
     shell.server.faults.change({"http-500": 1})
     depth = shell.json("verify", "--show", "purchases@2026-10-01", status=32)
     assert depth["state"] == "settling"
+
+
+def test_a_night_without_a_write_key_says_so_on_both_streams(shell: Shell) -> None:
+    """Verified, and nothing else: a line of the report, or a warning beside the document; bit 32 for what waits."""
+    shell.record("purchases", 2)
+    del shell.environment["KEEN_WRITE_KEY"]
+    told = shell.run("nightly", *DAY)
+    assert told.exit_code == 32
+    assert "NOT DONE  there is no write key" in told.stdout
+    assert "left: 2 pending, 0 unknown (there is no write key)" in told.stdout
+    done = shell.run("nightly", *DAY, "--json")
+    assert "there is no write key" in done.stderr
+    document = orjson.loads(done.stdout)
+    assert (document["exit"], done.exit_code) == (32, 32)
+    assert "there is no write key" in document["warnings"][0]
+    assert document["after"]["summary"]["states"] == {"settling": 2}
+
+
+def test_by_origin_has_a_row_for_each_segment(shell: Shell) -> None:
+    """One segment, one row, with its day of recording; the document has them without being asked."""
+    shell.record("purchases", 4)
+    shell.json("send")
+    (segment,) = shell.json("verify", *DAY)["segments"]
+    told = shell.run("verify", *DAY, "--by", "origin").stdout
+    assert segment["segment"] in told
+    assert "00     06" not in told
+    assert "00     06" in shell.run("verify", *DAY).stdout
+
+
+def test_a_long_line_is_folded_where_the_width_is_known(shell: Shell) -> None:
+    """With COLUMNS no line is wider; into a pipe without it each statement stays one line."""
+    shell.record("purchases", 4)
+    shell.json("send")
+    assert max(map(len, shell.run("verify", *DAY).stdout.splitlines())) > 80
+    shell.environment["COLUMNS"] = "80"
+    lines = shell.run("verify", *DAY).stdout.splitlines()
+    # A path without a space is wider than some terminals, and is never torn.
+    assert max(len(line) for line in lines if str(shell.environment["KEEN_LOG"]) not in line) <= 80

@@ -50,7 +50,7 @@ def test_what_waits_is_counted_and_stays(rig: Rig) -> None:
     rig.advance(hours=26)
     with reader(rig) as client:
         report = client.nightly()
-    assert (report.sent.pending, report.sent.reason) == (3, NO_WRITE_KEY)
+    assert (report.sent.pending, report.sent.reason) == (3, "there is no write key")
     (window,) = report.after.windows
     assert (window.state, window.local_count) == (Verdict.SETTLING, 3)
     assert report.exit_status() == 32

@@ -64,10 +64,25 @@ def test_a_clean_report_says_so_and_nothing_else() -> None:
 def test_each_bit_of_the_exit_status_is_named(state: Verdict) -> None:
     """The result line holds the status, and every bit with the state that set it."""
     found = report(window(Verdict.MATCH), window(state, 1))
-    told = result_line(found.windows, found.exit_status()).plain
+    told = result_line(found).plain
     assert f"exit {EXIT_BITS[state]} (" in told
     assert str(state) in told
     assert "everything matches" not in told
+
+
+def test_a_command_that_did_more_than_verify_shows_its_own_status() -> None:
+    """Everything matches and events are left to be sent: the line says both, and sounds like no success."""
+    told = result_line(report(window(Verdict.FINAL)), 48).plain
+    assert told.startswith("RESULT  everything matches: 1 windows, but DELIVERY IS NOT DONE   exit 48")
+    told = result_line(report(window(Verdict.SHORT)), 4 | 16).plain
+    assert told.endswith("exit 20 (4 short, 16 delivery)")
+
+
+def test_a_night_in_which_nothing_was_due_says_that() -> None:
+    """It is not the same as that there are no events."""
+    told = text(report(not_due=64))
+    assert "RESULT  nothing was due: 64 windows wait for their time   exit 0" in told
+    assert "no events in these windows" in text(report())
 
 
 def test_unchecked_windows_are_shouted() -> None:
@@ -421,6 +436,11 @@ def test_a_dry_run_says_that_nothing_was_sent() -> None:
     told = _plan(dry_run=True)
     assert "3 events would be resent" in told
     assert "nothing was sent" in told
+
+
+def test_a_replay_of_nothing_says_so() -> None:
+    """Nought of nought is no achievement."""
+    assert _plan(planned=0, events=[]) == "REPLAYED  nothing: no event is proven missing"
 
 
 def test_a_stopped_replay_says_why_and_how_to_go_on() -> None:
