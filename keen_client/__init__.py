@@ -49,6 +49,11 @@ from keen_client.errors import (
 )
 
 if _typing.TYPE_CHECKING:
+    from keen_client.api.access_key import AccessKey
+    from keen_client.api.cached_datasets import Dataset, DatasetPage, DatasetResults
+    from keen_client.api.collection import CollectionSchema, PropertySchema
+    from keen_client.api.discovery import ApiVersion, ProjectInfo
+    from keen_client.api.saved_queries import SavedQuery, SavedQueryResult
     from keen_client.client.async_client import AsyncKeenClient
     from keen_client.client.receipt import Receipt
     from keen_client.client.sync_client import KeenClient
@@ -59,12 +64,18 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessKey",
     "ApiError",
+    "ApiVersion",
     "AsyncKeenClient",
     "AuthenticationError",
     "BatchTooLargeError",
     "ClientClosedError",
+    "CollectionSchema",
     "ConfigurationError",
+    "Dataset",
+    "DatasetPage",
+    "DatasetResults",
     "DeliveryConfig",
     "EventLogBoundElsewhereError",
     "EventLogBusyError",
@@ -91,10 +102,14 @@ __all__ = [
     "NotSentError",
     "OutcomeUnknownError",
     "PaymentRequiredError",
+    "ProjectInfo",
+    "PropertySchema",
     "RateLimitedError",
     "Receipt",
     "RecordOutcomeUnknownError",
     "RequestTooLargeError",
+    "SavedQuery",
+    "SavedQueryResult",
     "ServerError",
     "TransportError",
     "UnreadableResponseError",
@@ -104,12 +119,22 @@ __all__ = [
 
 #: Loaded at first use: the client brings the network library with it.
 _LATE = {
+    "AccessKey": "keen_client.api.access_key",
+    "ApiVersion": "keen_client.api.discovery",
     "AsyncKeenClient": "keen_client.client.async_client",
+    "CollectionSchema": "keen_client.api.collection",
+    "Dataset": "keen_client.api.cached_datasets",
+    "DatasetPage": "keen_client.api.cached_datasets",
+    "DatasetResults": "keen_client.api.cached_datasets",
     "DeliveryConfig": "keen_client.delivery.config",
     "FlushReport": "keen_client.delivery.courier",
     "KeenClient": "keen_client.client.sync_client",
     "LogConfig": "keen_client.eventlog.config",
+    "ProjectInfo": "keen_client.api.discovery",
+    "PropertySchema": "keen_client.api.collection",
     "Receipt": "keen_client.client.receipt",
+    "SavedQuery": "keen_client.api.saved_queries",
+    "SavedQueryResult": "keen_client.api.saved_queries",
 }
 
 
