@@ -1,0 +1,84 @@
+"""The programs on docs/how_to/analyse.md run as they stand, and its table of types is that of the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from keen_client import KeenClient
+from keen_client._foundation.clock import SystemClock, ms_to_datetime
+from keen_client.results.arrow import schema_of
+from keen_client.results.columns import ColumnType, Kind
+from keen_client.server import LocalServer
+
+PAGE = "docs/how_to/analyse.md"
+DAYS = 430
+
+
+def test_programs_on_the_page_run(page: Callable[[str], Any], tmp_path: Path) -> None:
+    """One after the other, with the project in the environment; the last one is a notebook's, whose client is there."""
+    programs = re.findall(r"```python\n(.*?)```", page(PAGE).text, flags=re.DOTALL)
+    assert len(programs) == 3
+    with LocalServer() as server:
+        place = {"KEEN_BASE_URL": server.url, "KEEN_LOG": str(tmp_path / "log")}
+        keys = {"KEEN_WRITE_KEY": server.write_key, "KEEN_READ_KEY": server.read_key}
+        with KeenClient(
+            server.project_id, server.write_key, base_url=server.url, log=tmp_path / "log", background=False
+        ) as keen:
+            now = ms_to_datetime(SystemClock().wall_ms())
+            keen.add_events(
+                {
+                    "purchases": [
+                        {"item": "book", "price_cents": n, "keen": {"timestamp": now - timedelta(days=n)}}
+                        for n in range(DAYS)
+                    ]
+                }
+            )
+            assert keen.flush().acknowledged == DAYS
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-c",
+                "\n".join([*programs[:2], "keen = KeenClient()", programs[2]]),
+            ],
+            cwd=tmp_path,
+            env={**os.environ, "KEEN_PROJECT_ID": server.project_id, **place, **keys},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *_, last = done.stdout.splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d 00:00:00\+00:00 book \d+", first)
+    found, expected = re.fullmatch(r"(\d+) of (\d+)", last).groups()  # type: ignore[union-attr]
+    assert 28 <= int(found) == int(expected) <= 31
+    assert 365 <= pyarrow.parquet.read_table(tmp_path / "purchases.parquet").num_rows <= 366
+
+
+def test_the_types_on_the_page_are_those_of_the_code(page: Callable[[str], Any]) -> None:
+    """Each kind of column stands in the table, under the name that Arrow gives it."""
+    named = {
+        "timestamp[ms, UTC]": Kind.TIMESTAMP,
+        "int64": Kind.INTEGER,
+        "decimal128(38, 0)": Kind.LARGE_INTEGER,
+        "double": Kind.NUMBER,
+        "bool": Kind.BOOLEAN,
+        "string": Kind.TEXT,
+        "null": Kind.NULL,
+    }
+    text = page(PAGE).section("Rows")
+    for name, kind in named.items():
+        assert f"`{name}`" in text
+        (field,) = schema_of({"c": ColumnType(kind)})
+        assert str(field.type).replace("tz=", "") == name
+    assert set(Kind) - set(named.values()) == {Kind.SMALL_INTEGER, Kind.JSON}
