@@ -60,6 +60,7 @@ if _typing.TYPE_CHECKING:
     from keen_client.delivery.config import DeliveryConfig
     from keen_client.delivery.courier import FlushReport
     from keen_client.eventlog.config import LogConfig
+    from keen_client.results.query_result import QueryResult
 
 __version__ = "0.1.0"
 
@@ -104,6 +105,7 @@ __all__ = [
     "PaymentRequiredError",
     "ProjectInfo",
     "PropertySchema",
+    "QueryResult",
     "RateLimitedError",
     "Receipt",
     "RecordOutcomeUnknownError",
@@ -132,6 +134,7 @@ _LATE = {
     "LogConfig": "keen_client.eventlog.config",
     "ProjectInfo": "keen_client.api.discovery",
     "PropertySchema": "keen_client.api.collection",
+    "QueryResult": "keen_client.results.query_result",
     "Receipt": "keen_client.client.receipt",
     "SavedQuery": "keen_client.api.saved_queries",
     "SavedQueryResult": "keen_client.api.saved_queries",

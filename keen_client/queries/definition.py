@@ -28,6 +28,19 @@ def checked_query(value: object) -> dict[str, Any]:
     Raises:
         InvalidQueryError: With the reason. Nothing was sent.
     """
+    query_of(value)
+    copy: dict[str, Any] = thaw(freeze(value, "the query"))
+    return copy
+
+
+def query_of(value: object) -> Query:
+    """*value*, a query with its ``analysis_type``, as what can be asked at once.
+
+    Members that are None, and members that no ad-hoc query has, are left out.
+
+    Raises:
+        InvalidQueryError: With the reason. Nothing was sent.
+    """
     if not isinstance(value, Mapping):
         raise InvalidQueryError(
             f"a query is a dict, not {type(value).__name__}; nothing was sent",
@@ -43,10 +56,7 @@ def checked_query(value: object) -> dict[str, Any]:
     if analysis_type == "funnel":
         if "steps" not in given:
             raise InvalidQueryError("the funnel has no steps; nothing was sent", "give one or more")
-        Funnel(**{name: given[name] for name in given if name in _FUNNEL})
-    elif "event_collection" not in given:
+        return Funnel(**{name: given[name] for name in given if name in _FUNNEL})
+    if "event_collection" not in given:
         raise InvalidQueryError("the query has no event_collection; nothing was sent", "name one")
-    else:
-        Analysis(**{name: given[name] for name in given if name in _ANALYSIS})
-    copy: dict[str, Any] = thaw(freeze(value, "the query"))
-    return copy
+    return Analysis(**{name: given[name] for name in given if name in _ANALYSIS})
