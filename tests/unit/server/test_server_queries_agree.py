@@ -106,19 +106,10 @@ chosen = st.fixed_dictionaries(
     {"timeframe": absolute | relative, "filters": st.lists(filters, max_size=2)},
     optional={"timezone": st.sampled_from(ZONES)},
 )
-intervals = st.sampled_from(
-    [
-        "daily",
-        "weekly",
-        "monthly",
-        "yearly",
-        "every_2_days",
-        "every_3_weeks",
-        "every_2_months",
-        "every_1_years",
-    ]
-)
-short_intervals = st.sampled_from(["hourly", "every_7_hours", "every_90_minutes"])
+#: By how many sub-timeframes they make of a timeframe; too many would be refused, which is tested elsewhere.
+COARSE: Final = ("weekly", "monthly", "yearly", "every_3_weeks", "every_2_months", "every_1_years")
+MIDDLE: Final = (*COARSE, "daily", "every_2_days")
+FINE: Final = (*MIDDLE, "hourly", "every_7_hours", "every_90_minutes")
 groups: st.SearchStrategy[Any] = paths | st.fixed_dictionaries(
     {"property_name": paths, "buckets": st.fixed_dictionaries({"size": st.sampled_from([2, 0.5])})}
 )
@@ -137,13 +128,10 @@ def aggregations(draw: st.DrawFn) -> dict[str, Any]:
     asked["analyses"] = {
         kind: {"analysis_type": kind, "target_property": target, "percentile": percentile} for kind in KINDS
     }
-    # A division of years into hours is refused; that is tested elsewhere.
-    is_short = (
-        isinstance(asked["timeframe"], dict)
-        or "_days" in asked["timeframe"]
-        or "_hours" in asked["timeframe"]
-    )
-    interval = draw(st.none() | intervals | short_intervals if is_short else st.none() | intervals)
+    frame = asked["timeframe"]
+    is_long = isinstance(frame, str) and not frame.endswith(("_hours", "_days"))
+    fitting = FINE if not is_long else COARSE if frame.endswith("_years") else MIDDLE
+    interval = draw(st.none() | st.sampled_from(fitting))
     if interval is not None:
         asked["interval"] = interval
     group_by = draw(st.lists(groups, max_size=2, unique_by=name_of))
