@@ -60,6 +60,7 @@ if _typing.TYPE_CHECKING:
     from keen_client.delivery.config import DeliveryConfig
     from keen_client.delivery.courier import FlushReport
     from keen_client.eventlog.config import LogConfig
+    from keen_client.eventlog.deletions import Deletion
     from keen_client.results.query_result import QueryResult
 
 __version__ = "0.1.0"
@@ -77,6 +78,7 @@ __all__ = [
     "Dataset",
     "DatasetPage",
     "DatasetResults",
+    "Deletion",
     "DeliveryConfig",
     "EventLogBoundElsewhereError",
     "EventLogBusyError",
@@ -128,6 +130,7 @@ _LATE = {
     "Dataset": "keen_client.api.cached_datasets",
     "DatasetPage": "keen_client.api.cached_datasets",
     "DatasetResults": "keen_client.api.cached_datasets",
+    "Deletion": "keen_client.eventlog.deletions",
     "DeliveryConfig": "keen_client.delivery.config",
     "FlushReport": "keen_client.delivery.courier",
     "KeenClient": "keen_client.client.sync_client",

@@ -30,9 +30,13 @@ _ALWAYS: Final = (-(2**62), 2**62)
 class Hold:
     """The note of one deletion, in the log before the request leaves."""
 
-    def __init__(self, log: EventLog, event_collection: str, span_ms: tuple[int, int]) -> None:
+    def __init__(
+        self, log: EventLog, event_collection: str, span_ms: tuple[int, int], *, takes_all: bool
+    ) -> None:
         self._deletions = Deletions(log.state)
-        self._deletion = Deletion(event_collection, *span_ms, log.clock.wall_ms())
+        self._deletion = Deletion(
+            event_collection, *span_ms, at_ms=log.clock.wall_ms(), is_accepted=takes_all
+        )
 
     def begin(self) -> None:
         """Note it.
@@ -49,10 +53,19 @@ class Hold:
 
 
 def hold_for(
-    log: EventLog, event_collection: str, timeframe: TimeframeLike | None, timezone: str | int | None
+    log: EventLog,
+    event_collection: str,
+    timeframe: TimeframeLike | None,
+    timezone: str | int | None,
+    filters: Sequence[FilterLike] | None,
 ) -> Hold:
-    """The hold of a deletion whose arguments have been checked."""
-    return Hold(log, event_collection, _span_ms(timeframe, timezone, log.clock.wall_ms()))
+    """The hold of a deletion whose arguments have been checked.
+
+    Without filters it takes all that lies there, but for a relative timeframe: its bounds are the server's.
+    """
+    is_exact = not isinstance(parse_timeframe(timeframe), RelativeTimeframe)
+    span_ms = _span_ms(timeframe, timezone, log.clock.wall_ms())
+    return Hold(log, event_collection, span_ms, takes_all=is_exact and not filters)
 
 
 def _span_ms(timeframe: TimeframeLike | None, timezone: str | int | None, now_ms: int) -> tuple[int, int]:
@@ -88,15 +101,17 @@ class Deleter(Administration):
         The log keeps the events, so verification finds them missing. Before
         anything is sent, the log notes what is to be deleted: no replay resends
         an event of the collection and timeframe that was recorded before,
-        whether the filters took it or not. The windows go on being *short*. A
-        deletion made elsewhere is not known here, and would be undone. Events
-        that wait to be sent are sent afterwards: flush before.
+        whether the filters took it or not. Without filters it is written off
+        once it is proven absent; with filters the windows go on being *short*
+        until :meth:`accept_deletion`. A deletion made elsewhere is not known
+        here, and would be undone. Events that wait to be sent are sent
+        afterwards: flush before.
 
         Raises:
             EventLogError: the deletion could not be noted; nothing was sent.
         """
         steps = delete_events(event_collection, timeframe, timezone, filters)
-        hold = hold_for(self._log_for_deletion(), event_collection, timeframe, timezone)
+        hold = hold_for(self._log_for_deletion(), event_collection, timeframe, timezone, filters)
         hold.begin()
         try:
             deleted: bool = self.run_steps(steps)
@@ -104,6 +119,19 @@ class Deleter(Administration):
             hold.end(error)
             raise
         return deleted
+
+    def deletions(self) -> list[Deletion]:
+        """The deletions that the log was told of, by collection and time. Asks nothing."""
+        return Deletions(self._log_for_deletion().state).all()
+
+    def accept_deletion(self, deletion: Deletion) -> bool:
+        """Decide that all that is missing there was deleted on purpose: once proven absent it is expected no more.
+
+        Such events are counted, as ``deleted``. What was truly lost in the same
+        timeframe goes with them, so look at the missing first. False when the log
+        knows no such deletion.
+        """
+        return Deletions(self._log_for_deletion().state).accept(deletion)
 
 
 class AioDeleter(AioAdministration):
@@ -122,7 +150,7 @@ class AioDeleter(AioAdministration):
     ) -> bool:
         """See :meth:`Deleter.delete_events`. After a cancellation the outcome is unknown, and the log holds back."""
         steps = delete_events(event_collection, timeframe, timezone, filters)
-        hold = hold_for(self._log_for_deletion(), event_collection, timeframe, timezone)
+        hold = hold_for(self._log_for_deletion(), event_collection, timeframe, timezone, filters)
         await asyncio.to_thread(hold.begin)
         try:
             deleted: bool = await self.run_steps(steps)
@@ -130,3 +158,11 @@ class AioDeleter(AioAdministration):
             await asyncio.to_thread(hold.end, error)
             raise
         return deleted
+
+    async def deletions(self) -> list[Deletion]:
+        """See :meth:`Deleter.deletions`."""
+        return await asyncio.to_thread(Deletions(self._log_for_deletion().state).all)
+
+    async def accept_deletion(self, deletion: Deletion) -> bool:
+        """See :meth:`Deleter.accept_deletion`."""
+        return await asyncio.to_thread(Deletions(self._log_for_deletion().state).accept, deletion)

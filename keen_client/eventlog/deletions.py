@@ -4,8 +4,9 @@ The log keeps every event, so what somebody deletes at the server is missing
 there, and what is missing is resent. A deletion is noted before it is asked
 for; from then on what it may have taken is held back from every replay.
 Which events its filters took only the server could say, so everything of the
-collection that lies in the timeframe and was recorded before is held back. It
-goes on being reported as missing; that is not decided here.
+collection that lies in the timeframe and was recorded before is held back.
+What is proven absent is written off, and expected no more, where the deletion
+had no filters, or where somebody accepted that it took all that is missing.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ _FACT: Final = "deletions"
 
 @attrs.frozen(order=True)
 class Deletion:
-    """Events of a collection with timestamps in [start, end) that were recorded before *at*. UTC milliseconds."""
+    """Events of a collection with timestamps in [start, end) that were recorded before *at*. UTC milliseconds.
+
+    ``is_accepted``: all that is missing there is missing on purpose.
+    """
 
     collection: str
     start_ms: int
     end_ms: int
     at_ms: int
+    is_accepted: bool = False
 
     def may_have_taken(self, entry: Entry) -> bool:
         """Whether *entry* lies where this deletion went."""
@@ -60,6 +65,15 @@ class Deletions:
         with self._state.transaction():
             self._write(set(self.all()) - {deletion})
 
+    def accept(self, deletion: Deletion) -> bool:
+        """Let what is missing there be written off; False when there is no such deletion (any more)."""
+        with self._state.transaction():
+            known = set(self.all())
+            if deletion not in known:
+                return False
+            self._write(known - {deletion} | {attrs.evolve(deletion, is_accepted=True)})
+        return True
+
     def all(self) -> list[Deletion]:
         """Every deletion, by collection and time."""
         noted = self._state.fact(_FACT)
@@ -67,12 +81,11 @@ class Deletions:
 
     def held_back(self, entries: Iterable[Entry]) -> frozenset[EntryId]:
         """Those of *entries* that a deletion may have taken."""
-        known = self.all()
-        if not known:
-            return frozenset()
-        return frozenset(
-            entry.id for entry in entries if any(deletion.may_have_taken(entry) for deletion in known)
-        )
+        return _taken(entries, self.all())
+
+    def written_off(self, entries: Iterable[Entry]) -> frozenset[EntryId]:
+        """Those of *entries* that were deleted on purpose, if they are absent."""
+        return _taken(entries, [each for each in self.all() if each.is_accepted])
 
     def _write(self, deletions: set[Deletion]) -> None:
         rows = [attrs.astuple(deletion) for deletion in bounded(deletions)]
@@ -80,7 +93,10 @@ class Deletions:
 
 
 def bounded(deletions: Iterable[Deletion], most: int = DELETIONS_MAX) -> list[Deletion]:
-    """*deletions* in order; where they are over *most*, one for each collection, which covers all of its own. Pure."""
+    """*deletions* in order; where they are over *most*, one for each collection, which covers all of its own. Pure.
+
+    Such a one covers more than they did, so nothing of it is accepted.
+    """
     ordered = sorted(deletions)
     if len(ordered) <= most:
         return ordered
@@ -94,3 +110,9 @@ def bounded(deletions: Iterable[Deletion], most: int = DELETIONS_MAX) -> list[De
             max(hull.at_ms, each.at_ms),
         )
     return [hulls[name] for name in sorted(hulls)]
+
+
+def _taken(entries: Iterable[Entry], deletions: list[Deletion]) -> frozenset[EntryId]:
+    if not deletions:
+        return frozenset()
+    return frozenset(entry.id for entry in entries if any(each.may_have_taken(entry) for each in deletions))

@@ -128,6 +128,12 @@ class Evidence:
                 found[entry.id] = _absence(db, entry.id)
         return found
 
+    def end_absences(self, ids: Iterable[EntryId]) -> None:
+        """*ids* are expected no more: that they are absent says nothing against anything."""
+        with self._state.transaction() as db:
+            for entry_id in ids:
+                _end_absence(db, entry_id)
+
     def absences(self, ids: Iterable[EntryId]) -> dict[EntryId, Absence]:
         """What is known of the absence of each of *ids*; changes nothing."""
         with self._state.reading() as db:

@@ -40,6 +40,7 @@ from keen_client.verify.state import (
 from keen_client.verify.tokens import tokens_of
 from keen_client.verify.verdict import Verdict
 from keen_client.verify.windows import Scope
+from keen_client.verify.written_off import write_off_deleted
 
 #: Unknown entries of windows that are not located, asked for by id in one pass.
 UNKNOWN_ASKED_MAX: Final = 10_000
@@ -275,6 +276,7 @@ class Examination:
             case.eligible = eligible - case.held_back
             proven = [e for e in missing if absences[e.id].is_refused and absences[e.id].is_proven(preset)]
             bury_absent(log, proven, self._asked_ms)
+            write_off_deleted(log, evidence, missing, absences, preset, self._asked_ms)
         if seen:
             acknowledge_seen(log, seen)
 

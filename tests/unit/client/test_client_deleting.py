@@ -23,7 +23,7 @@ from keen_client import (
     ServerError,
 )
 from keen_client.api import KeenApi, Project
-from keen_client.eventlog.deletions import Deletion, Deletions
+from keen_client.eventlog.deletions import Deletions
 from keen_client.server import LocalServer
 from keen_client.transport import Secret
 
@@ -51,10 +51,6 @@ def shop(at_server: MakeClient, server: LocalServer, collection: str) -> KeenCli
     return client
 
 
-def _noted(client: KeenClient) -> list[Deletion]:
-    return Deletions(client.need_machinery().log.state).all()
-
-
 def _verify(client: KeenClient, collection: str) -> Any:
     return client.verify(
         DAY, DAY + timedelta(days=1), collections=[collection], window="1d", preset="immediate"
@@ -69,6 +65,43 @@ def test_what_was_deleted_is_missing_and_not_resent(shop: KeenClient, collection
     (window,) = report.windows
     assert (len(window.missing), window.eligible, report.eligible) == (2, (), ())
     assert "2 of the missing lie where delete_events went, and are not resent" in window.reason
+
+
+def test_what_was_deleted_whole_is_written_off_once_it_is_proven_absent(
+    shop: KeenClient, collection: str
+) -> None:
+    """Without filters all of the timeframe went: once absent as often as the preset asks, the next read matches."""
+    shop.delete_events(collection, {"start": "2026-10-01T01:00:00Z", "end": "2026-10-02T00:00:00Z"})
+    (window,) = _verify(shop, collection).windows
+    assert (len(window.missing), window.eligible) == (2, ())
+    (window,) = _verify(shop, collection).windows
+    assert (window.state, window.local_count, window.server_count) == ("final", 1, 1)
+    assert shop.need_machinery().log.state.counter("deleted") >= 2
+
+
+def test_what_filters_took_is_written_off_when_somebody_accepts_it(shop: KeenClient, collection: str) -> None:
+    """Until then it is reported as missing, read after read; afterwards the windows match."""
+    shop.delete_events(collection, SPAN, filters=PENS)
+    for _ in range(3):
+        (window,) = _verify(shop, collection).windows
+        assert (window.state, len(window.missing)) == ("short", 2)
+    (deletion,) = shop.deletions()
+    assert not deletion.is_accepted
+    assert shop.accept_deletion(deletion) is True
+    assert shop.accept_deletion(deletion) is False  # it is another value now
+    _verify(shop, collection)
+    (window,) = _verify(shop, collection).windows
+    assert (window.state, window.local_count) == ("final", 1)
+
+
+def test_what_is_there_is_not_written_off(shop: KeenClient, collection: str) -> None:
+    """A deletion that took nothing, or not everything, makes no event unexpected that the server shows."""
+    shop.delete_events(collection, {"start": "2026-10-01T01:00:00Z", "end": "2026-10-01T02:00:00Z"})
+    (deletion,) = shop.deletions()
+    assert deletion.is_accepted
+    for _ in range(3):
+        (window,) = _verify(shop, collection).windows
+    assert (window.state, window.local_count, window.server_count) == ("final", 2, 2)
 
 
 def test_what_was_deleted_elsewhere_would_be_resent(
@@ -110,7 +143,7 @@ def test_a_refused_deletion_holds_nothing_back(
     keyless = at_server()
     with pytest.raises(InvalidEnvironmentError, match="KEEN_MASTER_KEY"):
         keyless.delete_events(collection)
-    assert _noted(client) + _noted(wrong) + _noted(keyless) == []
+    assert client.deletions() + wrong.deletions() + keyless.deletions() == []
 
 
 @pytest.mark.parametrize(
@@ -137,7 +170,7 @@ def test_a_deletion_that_may_have_happened_holds_back(
         client.delete_events("c", SPAN)
     assert "count" in str(getattr(caught.value, "hint", ""))
     assert len(sent) == 1
-    (noted,) = _noted(client)
+    (noted,) = client.deletions()
     assert (noted.collection, noted.start_ms, noted.end_ms) == (
         "c",
         1_790_812_800_000,
@@ -153,7 +186,7 @@ def test_nothing_given_by_mistake_deletes_everything(
     """An empty list of filters names no events: it is refused, and nothing is sent or noted."""
     with pytest.raises(InvalidQueryError, match="the whole collection would go; nothing was sent"):
         shop.delete_events(collection, **given)
-    assert (shop.count(collection, SPAN), _noted(shop)) == (3, [])
+    assert (shop.count(collection, SPAN), shop.deletions()) == (3, [])
 
 
 def test_the_whole_collection_is_held_back_at_all_times(shop: KeenClient, collection: str) -> None:
@@ -173,7 +206,7 @@ def test_the_whole_collection_is_held_back_at_all_times(shop: KeenClient, collec
 def test_a_relative_timeframe_is_held_back_with_slack(shop: KeenClient, collection: str) -> None:
     """Its bounds are the server's; what is held back is an hour wider on both sides."""
     shop.delete_events(collection, "previous_1_days", timezone=3_600)
-    (noted,) = _noted(shop)
+    (noted,) = shop.deletions()
     assert noted.end_ms - noted.start_ms == 26 * 3_600_000
     assert (noted.start_ms + 2 * 3_600_000) % 86_400_000 == 0  # midnight an hour east of UTC, less an hour
 

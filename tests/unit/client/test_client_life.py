@@ -24,7 +24,9 @@ from keen_client.api.access_keys import AccessKeyMethods
 from keen_client.api.collection import CollectionMethods, get_all_collections
 from keen_client.api.discovery import DiscoveryMethods
 from keen_client.client.wiring import Seams
+from keen_client.eventlog.deletions import Deletion
 from keen_client.observability.signals import Signal
+from keen_client.queries import Analysis
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.server import LocalServer
 
@@ -199,6 +201,10 @@ def _calls(client: KeenClient) -> dict[str, Callable[[], object]]:
         "log": lambda: client.log,
         "run_steps": lambda: client.run_steps(get_all_collections()),
         "generate_image_beacon": lambda: client.generate_image_beacon("c", {}),
+        "run": lambda: client.run(Analysis(analysis_type="count", event_collection="c")),
+        "extract": lambda: next(client.extract("c", {"start": "2026-10-01", "end": "2026-10-02"})),
+        "deletions": client.deletions,
+        "accept_deletion": lambda: client.accept_deletion(Deletion("c", 0, 1, 2)),
         "saved_queries.all": client.saved_queries.all,
         "cached_datasets.all": client.cached_datasets.all,
     }
