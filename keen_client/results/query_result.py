@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from keen_client.queries.definition import Query
+from keen_client.queries.definition import Query, query_of
+from keen_client.queries.funnel import Funnel
 from keen_client.results.arrow import pandas_of, polars_of, table_of
 from keen_client.results.columns import Columns
 from keen_client.results.rows import Row, columns_of, rows_of
+from keen_client.results.text import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,23 @@ class QueryResult:
 
     query: Query
     body: Mapping[str, Any] = attrs.field(repr=False)
+
+    @classmethod
+    def of_stored(cls, definition: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
+        """The answer *body* of a saved query or a cached dataset, whose ``query`` is *definition*.
+
+        ::
+
+            saved = keen.saved_queries.results("daily-revenue")
+            QueryResult.of_stored(saved["query"], saved).to_pandas()
+
+        Raises:
+            InvalidQueryError: The definition is no query that could be asked.
+        """
+        query = query_of(definition)
+        result = body.get("result")
+        # The result of a saved funnel is its whole body, or that stands beside it.
+        return cls(query, result if isinstance(query, Funnel) and isinstance(result, Mapping) else body)
 
     @property
     def value(self) -> Any:
@@ -80,3 +99,7 @@ class QueryResult:
             MissingExtraError: pyarrow or polars is not installed.
         """
         return polars_of(self.to_arrow())
+
+    def _repr_html_(self) -> str:
+        """The first rows, as a notebook shows them."""
+        return html_table(list(self.columns), self.rows)

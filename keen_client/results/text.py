@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from html import escape
+from typing import Any, Final
 
 import orjson
 
 from keen_client._foundation.clock import datetime_to_ms, ms_to_iso
+
+#: A notebook shows so many rows.
+HTML_ROWS_MAX: Final = 20
 
 
 def json_text(value: Any) -> str:
@@ -31,6 +36,22 @@ def cell_text(value: Any) -> str:
     if value is None:
         return ""
     return ms_to_iso(datetime_to_ms(value)) if isinstance(value, datetime) else json_text(value)
+
+
+def html_table(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """The first :data:`HTML_ROWS_MAX` of *rows* as an HTML table, everything escaped, and how many there are."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_html_cell(row.get(name))}</td>" for name in names) + "</tr>"
+        for row in rows[:HTML_ROWS_MAX]
+    )
+    count = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
+    shown = f"{count}, of which {HTML_ROWS_MAX} are shown" if len(rows) > HTML_ROWS_MAX else count
+    return f"<table><caption>{shown}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_cell(value: Any) -> str:
+    return "<i>null</i>" if value is None else escape(cell_text(value))
 
 
 def _iso(value: Any) -> str:

@@ -26,12 +26,17 @@ DAYS = 430
 def test_programs_on_the_page_run(page: Callable[[str], Any], tmp_path: Path) -> None:
     """One after the other, with the project in the environment; the last one is a notebook's, whose client is there."""
     programs = re.findall(r"```python\n(.*?)```", page(PAGE).text, flags=re.DOTALL)
-    assert len(programs) == 3
+    assert len(programs) == 4
     with LocalServer() as server:
         place = {"KEEN_BASE_URL": server.url, "KEEN_LOG": str(tmp_path / "log")}
         keys = {"KEEN_WRITE_KEY": server.write_key, "KEEN_READ_KEY": server.read_key}
         with KeenClient(
-            server.project_id, server.write_key, base_url=server.url, log=tmp_path / "log", background=False
+            server.project_id,
+            server.write_key,
+            master_key=server.master_key,
+            base_url=server.url,
+            log=tmp_path / "log",
+            background=False,
         ) as keen:
             now = ms_to_datetime(SystemClock().wall_ms())
             keen.add_events(
@@ -43,13 +48,21 @@ def test_programs_on_the_page_run(page: Callable[[str], Any], tmp_path: Path) ->
                 }
             )
             assert keen.flush().acknowledged == DAYS
+            daily = {
+                "analysis_type": "sum",
+                "event_collection": "purchases",
+                "target_property": "price_cents",
+                "timeframe": "previous_7_days",
+                "interval": "daily",
+            }
+            keen.saved_queries.create("daily-revenue", {"refresh_rate": 0, "query": daily})
         done = subprocess.run(
             [
                 sys.executable,
                 "-W",
                 "error",
                 "-c",
-                "\n".join([*programs[:2], "keen = KeenClient()", programs[2]]),
+                "\n".join([*programs[:3], "keen = KeenClient()", programs[3]]),
             ],
             cwd=tmp_path,
             env={**os.environ, "KEEN_PROJECT_ID": server.project_id, **place, **keys},
@@ -58,7 +71,8 @@ def test_programs_on_the_page_run(page: Callable[[str], Any], tmp_path: Path) ->
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, "")
-    first, *_, last = done.stdout.splitlines()
+    first, *others, last = done.stdout.splitlines()
+    assert "7" in others
     assert re.fullmatch(r"\d{4}-\d\d-\d\d 00:00:00\+00:00 book \d+", first)
     found, expected = re.fullmatch(r"(\d+) of (\d+)", last).groups()  # type: ignore[union-attr]
     assert 28 <= int(found) == int(expected) <= 31

@@ -299,6 +299,29 @@ def test_an_answer_of_another_shape_is_told(query: Query, body: dict[str, Any]) 
         rows_of(query, body)
 
 
+def test_answers_of_stored_queries_are_the_same_rows() -> None:
+    """Of a saved query, of a dataset with its null members, and of a saved funnel in both of its forms."""
+    definition = {"analysis_type": "count", "event_collection": "c", "timeframe": "today", "filters": []}
+    nulls = {
+        "group_by": "g",
+        "interval": "daily",
+        "target_property": None,
+        "timezone": None,
+        "project_id": "p",
+    }
+    saved = {"query_name": "q", "refresh_rate": 0, "query": definition, "result": 7}
+    assert QueryResult.of_stored(saved["query"], saved).rows == [{"result": 7}]  # type: ignore[arg-type]
+    body = {"result": [{"value": [{"g": 1, "result": 2}], "timeframe": DAY}], "metadata": {}}
+    (row,) = QueryResult.of_stored({**definition, **nulls}, body).rows
+    assert (row["g"], row["result"]) == (1, 2)
+    funnel = {"analysis_type": "funnel", "steps": STEPS, "timeframe": "today"}
+    inner = {"result": [3, 1], "steps": STEPS}
+    beside, within = (QueryResult.of_stored(funnel, answer) for answer in (inner, {"result": inner}))
+    assert beside.rows == within.rows
+    with pytest.raises(InvalidQueryError):
+        QueryResult.of_stored({"analysis_type": "count"}, saved)
+
+
 def test_metadata_is_what_the_query_cost() -> None:
     """None where it was not asked for; and no data in the repr."""
     cost = {"events_scanned": 3}

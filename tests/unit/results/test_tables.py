@@ -13,6 +13,7 @@ from keen_client.errors import MissingExtraError
 from keen_client.queries.analysis import Analysis
 from keen_client.results import QueryResult
 from keen_client.results.event_files import event_file
+from keen_client.results.text import HTML_ROWS_MAX
 
 DAY = {"start": "2026-10-01T00:00:00.000Z", "end": "2026-10-02T00:00:00.000Z"}
 NEXT = {"start": "2026-10-02T00:00:00.000Z", "end": "2026-10-03T00:00:00.000Z"}
@@ -141,3 +142,18 @@ def test_a_package_that_is_broken_is_not_called_missing(
     with pytest.raises(ModuleNotFoundError, match="numpy") as raised:
         result.to_arrow()
     assert not isinstance(raised.value, MissingExtraError)
+
+
+def test_a_notebook_shows_the_first_rows_with_everything_escaped() -> None:
+    """Names and values come from events; null is told from the text null; the rest is counted."""
+    query = Analysis(analysis_type="count", event_collection="c", timeframe="today", group_by="<b>item")
+    values = ["<script>alert(1)</script>", None, "null", *map(str, range(40))]
+    body = {"result": [{"<b>item": value, "result": 1} for value in values]}
+    html = QueryResult(query, body)._repr_html_()
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert "&lt;script&gt;" in html
+    assert html.count("<tr>") == HTML_ROWS_MAX + 1
+    assert "<td><i>null</i></td>" in html
+    assert "<td>null</td>" in html
+    assert f"{len(values)} rows, of which {HTML_ROWS_MAX} are shown" in html
