@@ -85,16 +85,13 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def site(node_modules: Path) -> Iterator[str]:
-    """The origin of somebody's web site: an empty page that loads Keen's clients, as their READMEs say."""
-    scripts = {
-        f"/{name}.min.js": (node_modules / name / "dist" / f"{name}.min.js").read_bytes()
-        for name in ("keen-tracking", "keen-analysis")
-    }
-    tags = "".join(f'<script src="{path}"></script>' for path in scripts)
-    files = {
-        "/": (b"<!doctype html><title>Shop</title><body><a href='#buy'>Buy</a>" + tags.encode(), "text/html"),
-        **{path: (script, "text/javascript") for path, script in scripts.items()},
-    }
+    """The origin of somebody's web site: `/keen-tracking` and `/keen-analysis` load that client and have one link."""
+    files: dict[str, tuple[bytes, str]] = {}
+    for name in ("keen-tracking", "keen-analysis"):
+        script = f"/{name}.min.js"
+        html = f"<!doctype html><title>Shop</title><a href='#buy'>Buy</a><script src='{script}'></script>"
+        files[f"/{name}"] = (html.encode(), "text/html")
+        files[script] = ((node_modules / name / "dist" / script[1:]).read_bytes(), "text/javascript")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -18,9 +20,12 @@ ALL_TIME = '{"start":"1990-01-01T00:00:00Z","end":"2090-01-01T00:00:00Z"}'
 
 
 class Served:
-    """A running server. ``ready`` holds its address, the project and the keys, as ``--json`` prints them."""
+    """A running server. ``ready`` holds its address, the project and the keys, as ``--json`` prints them.
 
-    def __init__(self, *options: str) -> None:
+    ``trusted``: the certificate that it serves HTTPS with, if it does.
+    """
+
+    def __init__(self, *options: str, trusted: Path | None = None) -> None:
         command = [sys.executable, "-m", "keen_client", "serve", "--json", *options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
@@ -34,7 +39,10 @@ class Served:
         self.port = urlsplit(self.url).port
         self.project = f"/3.0/projects/{self.ready['project_id']}"
         self._http = httpx.Client(
-            base_url=self.url, headers={"authorization": self.ready["master_key"]}, timeout=60
+            base_url=self.url,
+            headers={"authorization": self.ready["master_key"]},
+            timeout=60,
+            verify=ssl.create_default_context(cafile=trusted),
         )
 
     def __enter__(self) -> Self:
