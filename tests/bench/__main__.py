@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.bench.draining import drain, memory
 from tests.bench.recording import many_threads, one_thread
 from tests.bench.rounds import machine
+from tests.bench.serving import section_of, with_section
 from tests.bench.sink import Sink
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "performance.md"
@@ -63,7 +64,9 @@ def main() -> None:
                 text += written + "\n"
         _show(f"{time.perf_counter() - started:.0f} s")
     if given.write:
-        PAGE.write_text(text.rstrip() + "\n", encoding="utf-8")
+        # The last part of the page is another command's.
+        kept = section_of(PAGE.read_text(encoding="utf-8"))
+        PAGE.write_text(with_section(text, kept), encoding="utf-8")
 
 
 if __name__ == "__main__":
