@@ -219,7 +219,7 @@ def test_datasets_answer_for_one_index_value(analyst: Analyst, served: Served) -
     query = {"analysisType": "count", **OVER, "interval": "daily"}
     address = {"url": {"$url": ["datasets", "by-user"]}, **master}
     params = {"displayName": "By user", "query": query, "indexBy": "user.id"}
-    user = sorted(WITHIN.actors("user.id"))[0]
+    user = min(WITHIN.actors("user.id"))
     asked = {"indexBy": user, "timeframe": TIMEFRAME}
     made, newer, older, deleted = analyst.calls(
         ["put", {**address, "params": params}],
