@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
 import attrs
@@ -13,8 +13,7 @@ from keen_client.eventlog.fold import Stamped, Sums, stamp_entry
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.totals import SumsByWindow, Totals
-from keen_client.events.identity import base36
-from keen_client.events.stamps import digest
+from keen_client.events.stamps import digests
 
 
 @attrs.define
@@ -48,6 +47,17 @@ class Window:
         """A text that changes with the expected content of the window."""
         parts = [f"{o}:{s.n}:{s.h}:{s.g}" for o, s in sorted(self.by_origin.items()) if s.n or s.h or s.g]
         return ";".join(parts)
+
+
+@attrs.frozen
+class Page:
+    """Entries of one origin, by column: ``times`` are their timestamps, ``h`` and ``g`` their stamps, or empty."""
+
+    origin: str
+    seqs: Sequence[int]
+    times: Sequence[int]
+    h: Sequence[int]
+    g: Sequence[int]
 
 
 class Expectation:
@@ -128,20 +138,25 @@ class Expectation:
             key=lambda entry: (entry.origin, entry.seq),
         )
 
-    def stamps(
-        self, collection: str, start_ms: int, end_ms: int
-    ) -> Iterator[tuple[str, int, int, tuple[int, int]]]:
-        """(origin, seq, timestamp, (h, g)) of the expected entries of [start, end) that were folded.
+    def pages(
+        self, collection: str, start_ms: int, end_ms: int, origins: Collection[str], *, is_stamped: bool
+    ) -> Iterator[Page]:
+        """The expected entries of [start, end) of *origins* that were folded, by origin and seq.
 
-        By origin and seq, page by page: for windows of a million entries. Those
-        past the cursors are left out; where there are any, the window is not settled.
+        For windows of a million entries. Those past the cursors are left out;
+        where there are any, the window is not settled.
         """
+        span = (collection, start_ms, end_ms)
         left_out = self._totals.excepted(collection, start_ms, end_ms)
         for origin, low, high in self._totals.spans(collection, start_ms, end_ms):
+            if origin not in origins:
+                continue
             last = min(high, self._cursor(origin))
-            for seq, ts, body, keen in self._shelf.contents(origin, low, last, collection, start_ms, end_ms):
-                if (origin, seq) not in left_out:
-                    yield origin, seq, ts, digest(f"{origin}-{base36(seq)}", collection, ts, body, keen)
+            for rows in self._shelf.contents(origin, low, last, *span, is_full=is_stamped):
+                if left_out:
+                    rows = [row for row in rows if (origin, row[0]) not in left_out]  # noqa: PLW2901
+                h, g = digests(origin, collection, rows if is_stamped else ())
+                yield Page(origin, [row[0] for row in rows], [row[1] for row in rows], h, g)
 
     def _scanned(self, collection: str, start_ms: int, end_ms: int, width_ms: int) -> SumsByWindow:
         """Totals of windows that are no whole hours, from the entries themselves."""

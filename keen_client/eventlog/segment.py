@@ -249,15 +249,26 @@ class SegmentReader(_OpenSegment):
         )
         return (Entry(origin, *row) for row in rows)
 
+    def some(self, seqs: Sequence[int]) -> list[Entry]:
+        """The entries with these *seqs*, as few as one statement may name."""
+        origin, places = self.name.origin, ",".join("?" * len(seqs))
+        rows = self.connection.execute(
+            f"SELECT seq, collection, ts, recorded, body, keen FROM entries WHERE seq IN ({places}) ORDER BY seq",  # noqa: S608 — places only
+            seqs,
+        )
+        return [Entry(origin, *row) for row in rows]
+
     def contents(
-        self, first: int, last: int, collection: str, start_ms: int, end_ms: int
+        self, first: int, last: int, collection: str, start_ms: int, end_ms: int, *, is_full: bool
     ) -> list[tuple[int, int, str, str]]:
         """(seq, timestamp, body, keen) of the entries of *collection* in [start, end), first <= seq <= last.
 
         In order; for who reads a million of them and needs no :class:`Entry`.
+        The texts are empty unless *is_full*: they cost more than all else.
         """
+        texts = "body, keen" if is_full else "'', ''"
         return self.connection.execute(
-            "SELECT seq, ts, body, keen FROM entries"
+            f"SELECT seq, ts, {texts} FROM entries"  # noqa: S608 — one of the two above
             " WHERE seq BETWEEN ? AND ? AND collection = ? AND ts >= ? AND ts < ? ORDER BY seq",
             (first, last, collection, start_ms, end_ms),
         ).fetchall()

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from keen_client.errors import EventLogError
@@ -26,6 +26,8 @@ from keen_client.events.identity import EntryId
 READERS_MAX: Final = 8
 #: Entries that one look takes from a segment: no reader holds up a checkpoint for long.
 PAGE_ENTRIES: Final = 5_000
+#: Single entries that one statement asks for.
+PICKED_AT_ONCE: Final = 500
 
 
 class Shelf:
@@ -65,18 +67,27 @@ class Shelf:
             first = page[-1].seq + 1
 
     def contents(
-        self, origin: str, first: int, last: int, collection: str, start_ms: int, end_ms: int
-    ) -> Iterator[tuple[int, int, str, str]]:
-        """(seq, timestamp, body, keen) of the readable entries of *collection* in [start, end), in order of seq.
+        self,
+        origin: str,
+        first: int,
+        last: int,
+        collection: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        is_full: bool,
+    ) -> Iterator[list[tuple[int, int, str, str]]]:
+        """Pages of (seq, timestamp, body, keen) of the readable entries of *collection* in [start, end), by seq.
 
-        Page by page, like :meth:`entries`, in half its time.
+        Like :meth:`entries`, in half its time; in a quarter without the texts, which are empty unless *is_full*.
         """
+        span = (collection, start_ms, end_ms)
         for low in range(first, last + 1, PAGE_ENTRIES):
             high = min(last, low + PAGE_ENTRIES - 1)
             with self._held():
                 reader = self._reader(origin)
                 try:
-                    rows = reader.contents(low, high, collection, start_ms, end_ms) if reader else None
+                    rows = reader.contents(low, high, *span, is_full=is_full) if reader else None
                 except (sqlite3.Error, EventLogError):
                     self._drop(origin)
                     rows = None
@@ -87,7 +98,7 @@ class Shelf:
                     for entry in kept
                     if entry.collection == collection and start_ms <= entry.timestamp_ms < end_ms
                 ]
-            yield from rows
+            yield rows
 
     def pick(self, ids: Iterable[EntryId]) -> dict[EntryId, Entry]:
         """The entries of *ids* that can be read."""
@@ -96,8 +107,9 @@ class Shelf:
         for entry_id in ids:
             wanted.setdefault(entry_id.origin, []).append(entry_id.seq)
         for origin, seqs in wanted.items():
-            for low, high in consecutive(seqs):
-                for entry in self.entries(origin, low, high):
+            ordered = sorted(set(seqs))
+            for start in range(0, len(ordered), PICKED_AT_ONCE):
+                for entry in self._some(origin, ordered[start : start + PICKED_AT_ONCE]):
                     found[entry.id] = entry
         return found
 
@@ -164,6 +176,18 @@ class Shelf:
         reader = self._readers.pop(origin, None)
         if reader is not None:
             reader.close()
+
+    def _some(self, origin: str, seqs: Sequence[int]) -> list[Entry]:
+        """The readable entries of *origin* with these *seqs*, at least one and few enough for one statement."""
+        with self._held():
+            reader = self._reader(origin)
+            if reader is not None:
+                try:
+                    return reader.some(seqs)
+                except (sqlite3.Error, EventLogError):
+                    self._drop(origin)
+        kept = self._kept(origin, seqs[0], seqs[-1], seqs[-1] - seqs[0] + 1)
+        return [entry for entry in kept if entry.seq in set(seqs)]
 
     def _kept(self, origin: str, first: int, last: int, limit: int) -> list[Entry]:
         with self._state.reading() as db:

@@ -71,6 +71,9 @@ def base36(number: int) -> str:
     """*number* in lower-case base 36 without leading zeros."""
     if number < _PAIRS_COUNT:
         return _SHORT[number]
+    high, low = divmod(number, _PAIRS_COUNT)
+    if high < _PAIRS_COUNT:
+        return _SHORT[high] + _PAIRS[low]
     digits = ""
     while number >= _PAIRS_COUNT:
         number, rest = divmod(number, _PAIRS_COUNT)

@@ -8,6 +8,9 @@ folded and sent, so recording hashes nothing.
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
@@ -32,6 +35,31 @@ def digest(event_id: str, collection: str, timestamp_ms: int, body: str, keen: s
     text = f"{event_id}\0{collection}\0{timestamp_ms}\0{body}\0{keen}"
     h, g = _HALVES(blake2b(text.encode(), digest_size=8).digest())
     return h, g
+
+
+def digests(
+    origin: str, collection: str, rows: Iterable[tuple[int, int, str, str]]
+) -> tuple[array[int], array[int]]:
+    """Return all ``h`` and all ``g`` of many events: :func:`digest` of each, in half its time.
+
+    *rows* are (seq, timestamp_ms, body, keen).
+    """
+    # The recipe of digest spelled out: this runs for every event of a window that differs.
+    halves = array(
+        "I",
+        b"".join(
+            [
+                blake2b(
+                    f"{origin}-{base36(seq)}\0{collection}\0{timestamp_ms}\0{body}\0{keen}".encode(),
+                    digest_size=8,
+                ).digest()
+                for seq, timestamp_ms, body, keen in rows
+            ]
+        ),
+    )
+    if sys.byteorder == "little":
+        halves.byteswap()
+    return halves[0::2], halves[1::2]
 
 
 def attempt_number(previous: int | None, run: int | None = None) -> int:

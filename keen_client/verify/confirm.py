@@ -46,7 +46,7 @@ def confirm(log: EventLog, api: QueryApi, collection: str, patches: Sequence[Pat
         if shown is None:
             return Confirmed(refuted=patches)
         found.update(shown)
-    kept = [patch for patch in patches if entries.keys() >= set(patch.ids) and patch.adds_up(found)]
+    kept = [patch for patch in patches if entries.keys() >= set(patch.ids) and patch.adds_up(entries, found)]
     absent = {
         entry_id: entries[entry_id]
         for patch in kept

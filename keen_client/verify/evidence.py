@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 from keen_client.eventlog.entry import DeliveryState, Entry
-from keen_client.eventlog.ranges import range_at
+from keen_client.eventlog.ranges import Range, ranges_at
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
@@ -121,12 +121,12 @@ class Evidence:
 
         The caller vouches that *at_ms* is later than the settle time after the last attempt.
         """
-        found: dict[EntryId, Absence] = {}
+        missing = {entry.id: entry for entry in entries}
         with self._state.transaction() as db:
-            for entry in entries:
-                self._count_absence(db, entry, at_ms, preset)
-                found[entry.id] = _absence(db, entry.id)
-        return found
+            known = _Known.of(db, missing)
+            for entry in missing.values():
+                self._count_absence(db, entry, known, at_ms, preset)
+            return _absences(db, missing)
 
     def end_absences(self, ids: Iterable[EntryId]) -> None:
         """*ids* are expected no more: that they are absent says nothing against anything."""
@@ -137,26 +137,26 @@ class Evidence:
     def absences(self, ids: Iterable[EntryId]) -> dict[EntryId, Absence]:
         """What is known of the absence of each of *ids*; changes nothing."""
         with self._state.reading() as db:
-            return {entry_id: _absence(db, entry_id) for entry_id in ids}
+            return _absences(db, list(ids))
 
-    def _count_absence(self, db: sqlite3.Connection, entry: Entry, at_ms: int, preset: Preset) -> None:
-        attempt = _attempt(db, entry.id)
-        row = _row(db, entry.id, Kind.ABSENT)
+    def _count_absence(
+        self, db: sqlite3.Connection, entry: Entry, known: _Known, at_ms: int, preset: Preset
+    ) -> None:
+        attempt, row = known.attempt(entry.id), known.absence(entry.id)
         if row is None:
-            self._look_back(db, entry, at_ms)
+            self._look_back(db, entry, known.letters.get(entry.id), at_ms)
             _put(db, entry.id, Kind.ABSENT, (at_ms, at_ms, 1, attempt.a))
         elif not row.is_of(attempt):
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, 1, attempt.a))
         elif at_ms >= row.last_ms + preset.reads_apart_ms:
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, row.reads + 1, attempt.a))
 
-    def _look_back(self, db: sqlite3.Connection, entry: Entry, at_ms: int) -> None:
+    def _look_back(
+        self, db: sqlite3.Connection, entry: Entry, letter: tuple[str, int] | None, at_ms: int
+    ) -> None:
         """On the first absence: had a read accounted for it before, as present?"""
-        retried = db.execute(
-            "SELECT at_ms FROM dead_letters WHERE origin = ? AND seq = ?", (entry.origin, entry.seq)
-        ).fetchone()
         # While it was a dead letter it was not expected, and no read vouched for it.
-        since_ms = max(entry.recorded_ms, retried[0] if retried else 0)
+        since_ms = max(entry.recorded_ms, letter[1] if letter else 0)
         seen_ms = self._observations.accounted_between(entry.collection, entry.timestamp_ms, since_ms, at_ms)
         if seen_ms is not None:
             _upsert(db, entry.id, Kind.PRESENT, seen_ms, 1)
@@ -185,34 +185,67 @@ class _Row:
         return self.copies == attempt.a and self.last_ms >= attempt.last_ms
 
 
-def _absence(db: sqlite3.Connection, entry_id: EntryId) -> Absence:
-    attempt, row = _attempt(db, entry_id), _row(db, entry_id, Kind.ABSENT)
-    name = (entry_id.origin, entry_id.seq)
-    kinds = {kind for (kind,) in db.execute("SELECT kind FROM evidence WHERE origin = ? AND seq = ?", name)}
-    unsure = db.execute(
-        "SELECT 1 FROM dead_letters WHERE origin = ? AND seq = ? AND status = 'unsure'", name
-    ).fetchone()
-    return Absence(
-        reads=row.reads if row is not None and row.is_of(attempt) else 0,
-        vanished=not STICKY.isdisjoint(kinds),
-        is_at_rest=attempt.state in _SENT,
-        is_refused=unsure is not None,
-    )
+@attrs.frozen
+class _Known:
+    """What is stored of some entries: delivery, evidence by kind, and of dead letters the status and the time.
+
+    Read at once: of thousands, row by row, it would take longer than all questions.
+    """
+
+    places: Mapping[EntryId, Range]
+    rows: Mapping[EntryId, Mapping[str, _Row]]
+    letters: Mapping[EntryId, tuple[str, int]]
+
+    @classmethod
+    def of(cls, db: sqlite3.Connection, ids: Collection[EntryId]) -> _Known:
+        """Read it; what lies between the *ids* comes along."""
+        rows: dict[EntryId, dict[str, _Row]] = {}
+        letters: dict[EntryId, tuple[str, int]] = {}
+        for origin, first, last in _spans(ids):
+            for seq, kind, *row in db.execute(
+                "SELECT seq, kind, first_ms, last_ms, reads, copies FROM evidence"
+                " WHERE origin = ? AND seq BETWEEN ? AND ?",
+                (origin, first, last),
+            ):
+                rows.setdefault(EntryId(origin, seq), {})[kind] = _Row(*row)
+            for seq, status, at_ms in db.execute(
+                "SELECT seq, status, at_ms FROM dead_letters WHERE origin = ? AND seq BETWEEN ? AND ?",
+                (origin, first, last),
+            ):
+                letters[EntryId(origin, seq)] = (status, at_ms)
+        return cls(ranges_at(db, ids), rows, letters)
+
+    def attempt(self, entry_id: EntryId) -> _Attempt:
+        """Its last send."""
+        place = self.places.get(entry_id)
+        if place is None:
+            return _Attempt(-1, 0, DeliveryState.PENDING)
+        return _Attempt(place.a, place.last_ms, place.state)
+
+    def absence(self, entry_id: EntryId) -> _Row | None:
+        """What is noted of its absence."""
+        return self.rows.get(entry_id, {}).get(Kind.ABSENT)
 
 
-def _attempt(db: sqlite3.Connection, entry_id: EntryId) -> _Attempt:
-    place = range_at(db, entry_id.origin, entry_id.seq)
-    if place is None:
-        return _Attempt(-1, 0, DeliveryState.PENDING)
-    return _Attempt(place.a, place.last_ms, place.state)
+def _absences(db: sqlite3.Connection, ids: Collection[EntryId]) -> dict[EntryId, Absence]:
+    known, found = _Known.of(db, ids), dict[EntryId, Absence]()
+    for entry_id in ids:
+        attempt, row = known.attempt(entry_id), known.absence(entry_id)
+        found[entry_id] = Absence(
+            reads=row.reads if row is not None and row.is_of(attempt) else 0,
+            vanished=not STICKY.isdisjoint(known.rows.get(entry_id, {})),
+            is_at_rest=attempt.state in _SENT,
+            is_refused=known.letters.get(entry_id, ("",))[0] == "unsure",
+        )
+    return found
 
 
-def _row(db: sqlite3.Connection, entry_id: EntryId, kind: Kind) -> _Row | None:
-    row = db.execute(
-        "SELECT first_ms, last_ms, reads, copies FROM evidence WHERE origin = ? AND seq = ? AND kind = ?",
-        (entry_id.origin, entry_id.seq, kind),
-    ).fetchone()
-    return None if row is None else _Row(*row)
+def _spans(ids: Iterable[EntryId]) -> list[tuple[str, int, int]]:
+    """(origin, first seq, last seq) of *ids*."""
+    seqs: dict[str, list[int]] = {}
+    for entry_id in ids:
+        seqs.setdefault(entry_id.origin, []).append(entry_id.seq)
+    return [(origin, min(numbers), max(numbers)) for origin, numbers in seqs.items()]
 
 
 def _put(db: sqlite3.Connection, entry_id: EntryId, kind: Kind, values: tuple[int, int, int, int]) -> None:

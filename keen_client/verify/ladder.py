@@ -180,23 +180,21 @@ class _Descent:
 
     def _patches(self, group: Sequence[Differing]) -> list[Patch]:
         """The windows whose stamps differ, with what they should hold, as far as all of it can be read."""
-        origins = {
-            window.local.start_ms: [
-                origin for origin, delta in window.comparison.deltas.items() if delta.is_of_stamps
-            ]
-            for window in group
-        }
-        cells = load_cells(
-            self._log.expectation, self._collection, [window.local for window in group], origins
-        )
-        patches: list[Patch] = []
-        for window in group:
-            start = window.local.start_ms
-            if origins[start] and len(cells[start]) == len(origins[start]):
-                patches.append(Patch(start, window, cells[start]))
-            else:
-                self._given_up.add(start)
-        return patches
+        patches = [Patch(window.local.start_ms, window) for window in group]
+        for is_stamped in (True, False):
+            alike = [patch for patch in patches if patch.needs_stamps is is_stamped]
+            cells = load_cells(
+                self._log.expectation,
+                self._collection,
+                [patch.differing.local for patch in alike],
+                {patch.start_ms: patch.origins for patch in alike},
+                is_stamped=is_stamped,
+            )
+            for patch in alike:
+                patch.cells = cells[patch.start_ms]
+        readable = [patch for patch in patches if patch.cells and len(patch.cells) == len(patch.origins)]
+        self._given_up |= {patch.parent for patch in patches} - {patch.parent for patch in readable}
+        return readable
 
     def _descend(self, patches: Sequence[Patch]) -> None:
         """Until each patch is decoded, given up, or to be looked at event by event."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
-from keen_client._foundation.clock import MS_PER_MINUTE
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.expectation import Window
 from keen_client.eventlog.fold import Sums
@@ -18,7 +17,7 @@ from keen_client.verify.local_cells import LocalCell
 from keen_client.verify.locate import CONTRADICTION, Differing, Findings, kind_of
 from keen_client.verify.planner import Branch, Load, choose
 from keen_client.verify.sightings import Sighting
-from keen_client.verify.signature import decode
+from keen_client.verify.signature import DECODABLE, decode
 
 
 @attrs.define(eq=False)
@@ -33,9 +32,8 @@ class Patch:
 
     parent: int
     differing: Differing
-    cells: Mapping[str, LocalCell]
+    cells: Mapping[str, LocalCell] = attrs.Factory(dict)
     suspects: dict[str, dict[int, int | None]] = attrs.Factory(dict)
-    blocks_tried: bool = False
 
     @property
     def start_ms(self) -> int:
@@ -72,6 +70,18 @@ class Patch:
         """All events of the origins that differ."""
         return (EntryId(origin, seq) for origin, cell in self.cells.items() for seq in cell.seqs)
 
+    @property
+    def origins(self) -> list[str]:
+        """The origins whose stamps differ."""
+        return [origin for origin, d in self.differing.comparison.deltas.items() if d.is_of_stamps]
+
+    @property
+    def needs_stamps(self) -> bool:
+        """Whether what comes next looks at the stamps of its events: a signature, or sums of narrower windows."""
+        deltas = self.differing.comparison.deltas
+        is_decodable = all(not self.shown(o).n or deltas[o].n in DECODABLE for o in self.origins)
+        return is_decodable or self.branch().kind == "narrow"
+
     def shown(self, origin: str) -> Cell:
         """What the server shows of an origin."""
         return self.differing.server.by_origin.get(origin, Cell())
@@ -98,12 +108,11 @@ class Patch:
 
     def branch(self) -> Branch:
         """The way on for a patch that was not decoded."""
-        deltas = [self.differing.comparison.deltas[origin] for origin in self.cells]
-        events = sum(max(len(cell), self.shown(origin).n) for origin, cell in self.cells.items())
-        few = sum(max(1, abs(delta.n)) for delta in deltas)
-        load = Load(events, len(deltas), few, self.width_ms)
-        can_tell = not self.blocks_tried and not self.differing.server.nameless
-        return choose(load, blocks=can_tell)
+        shown = [self.shown(origin).n for origin in self.origins]
+        more = [self.differing.comparison.deltas[origin].n for origin in self.origins]
+        events = sum(max(n, n - delta) for n, delta in zip(shown, more, strict=True))
+        load = Load(events, len(shown), sum(max(1, abs(delta)) for delta in more), self.width_ms)
+        return choose(load, blocks=not self.differing.server.nameless)
 
     def take_blocks(self, origin: str, sums: Mapping[int, BlockSum]) -> None:
         """Name the suspects of an origin from its blocks."""
@@ -129,11 +138,9 @@ class Patch:
                 return None
         if sum(part.nameless for part in shown) != whole.nameless:
             return None
-        pieces = {origin: cell.cut(width_ms // MS_PER_MINUTE) for origin, cell in self.cells.items()}
         found: list[Patch] = []
         for start, part in zip(starts, shown, strict=True):
-            number = (start - self.parent) // width_ms
-            cells = {origin: cut.get(number, LocalCell()) for origin, cut in pieces.items()}
+            cells = {origin: cell.cut(start, start + width_ms) for origin, cell in self.cells.items()}
             local = Window(start, start + width_ms, {origin: cell.sums for origin, cell in cells.items()})
             own = {origin: cell for origin, cell in part.by_origin.items() if origin in cells}
             server = ServerWindow(own, part.nameless, part.others)
@@ -143,15 +150,17 @@ class Patch:
                 found.append(Patch(self.parent, Differing(local, server, comparison), differing))
         return found or None
 
-    def adds_up(self, found: Mapping[EntryId, Sequence[Sighting]]) -> bool:
-        """Whether the sightings of the suspects, and the others once and whole, are exactly what was counted here."""
-        for origin, cell in self.cells.items():
-            sums = cell.sums
-            suspects = self.suspects.get(origin, {})
-            for seq, h, g in zip(cell.seqs, cell.h, cell.g, strict=True):
-                if seq in suspects:
-                    sums.merge(Sums(-1, -h, -g))
-            for seq in suspects:
+    def adds_up(self, entries: Mapping[EntryId, Entry], found: Mapping[EntryId, Sequence[Sighting]]) -> bool:
+        """Whether the sightings of the suspects, and the others once and whole, are exactly what was counted here.
+
+        *entries*: the suspects, at least.
+        """
+        for origin in self.cells:
+            expected = self.differing.local.by_origin.get(origin, Sums())
+            sums = Sums(expected.n, expected.h, expected.g)
+            for seq in self.suspects.get(origin, {}):
+                h, g = entries[EntryId(origin, seq)].digest()
+                sums.merge(Sums(-1, -h, -g))
                 for sighting in self._inside(found[EntryId(origin, seq)]):
                     copies = sighting.copies
                     sums.merge(Sums(copies, copies * (sighting.h or 0), copies * (sighting.g or 0)))

@@ -7,6 +7,7 @@ a suspicion, never a verdict: other faults may add up to the same sums.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
@@ -17,6 +18,10 @@ import attrs
 PAIRS_AMONG_MAX: Final = 250_000
 #: Stamps among which threes are searched; the time grows with the square.
 THREES_AMONG_MAX: Final = 2_500
+
+
+#: Differences of count that few enough events explain.
+DECODABLE: Final = range(-3, 3)
 
 
 @attrs.frozen
@@ -97,27 +102,34 @@ def _ones(stamps: Stamps, h: int, g: int) -> Iterator[int]:
     return (i for i in _places(stamps.h, h) if stamps.g[i] == g)
 
 
-def _pairs(
-    stamps: Stamps, h: int, g: int, first: int = 0, pool: frozenset[int] | None = None
-) -> Iterator[tuple[int, int]]:
-    """Pairs first <= i <= j, i and j perhaps the same, whose stamps add up to *h* and *g*; *pool*: all h."""
-    hs = stamps.h[first:] if first else stamps.h
+def _pairs(stamps: Stamps, h: int, g: int) -> Iterator[tuple[int, int]]:
+    """Pairs i <= j, perhaps the same, whose stamps add up to *h* and *g*."""
     # A pair is met from both its ends, and taken where i comes first.
-    for one in _common(hs if pool is None else pool, map(h.__sub__, hs)):
-        for i in _places(stamps.h, one, first):
-            for j in _places(stamps.h, h - one, first):
+    for one in _common(stamps.h, map(h.__sub__, stamps.h)):
+        for i in _places(stamps.h, one):
+            for j in _places(stamps.h, h - one):
                 if i <= j and stamps.g[i] + stamps.g[j] == g:
                     yield i, j
 
 
 def _threes(stamps: Stamps, h: int, g: int) -> Iterator[tuple[int, int, int]]:
-    # Lists and one set for all: the square of the number of events goes through here.
-    stamps = Stamps(list(stamps.h), list(stamps.g))
-    pool = frozenset(stamps.h)
-    for i in range(len(stamps) - 2):
-        for j, k in _pairs(stamps, h - stamps.h[i], g - stamps.g[i], i + 1, pool):
-            if j != k:
-                yield i, j, k
+    """Threes i < j < k whose stamps add up to *h* and *g*."""
+    # A three is met where its least h comes first and its greatest last: the others of the square are not tried.
+    values = sorted(set(stamps.h))
+    pool = frozenset(values)
+    found: set[tuple[int, int, int]] = set()
+    for place, least in enumerate(values):
+        rest = h - least
+        lowest = bisect_left(values, rest - values[-1], place)
+        middles = values[lowest : bisect_right(values, rest // 2, place)]
+        for greatest in _common(pool, map(rest.__sub__, middles)):
+            for i in _places(stamps.h, least):
+                for j in _places(stamps.h, rest - greatest):
+                    for k in _places(stamps.h, greatest):
+                        if len({i, j, k}) == 3 and stamps.g[i] + stamps.g[j] + stamps.g[k] == g:
+                            one, two, three = sorted((i, j, k))
+                            found.add((one, two, three))
+    yield from sorted(found)
 
 
 def _common(values: Iterable[int], others: Iterable[int]) -> list[int]:
@@ -126,8 +138,9 @@ def _common(values: Iterable[int], others: Iterable[int]) -> list[int]:
     return sorted(pool.intersection(others))
 
 
-def _places(values: Sequence[int], value: int, first: int = 0) -> Iterator[int]:
-    """The indexes from *first* at which *value* stands."""
+def _places(values: Sequence[int], value: int) -> Iterator[int]:
+    """The indexes at which *value* stands."""
+    first = 0
     while True:
         try:
             first = values.index(value, first)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keen_client.eventlog.ranges import range_at
+from keen_client.eventlog.ranges import ranges_at
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
 
 
 def tokens_of(state: State, ids: Iterable[EntryId]) -> dict[EntryId, tuple[str, ...]]:
     """For each id its tokens: the id itself, and ``id~n`` for each tier n that a replay has used."""
-    found: dict[EntryId, tuple[str, ...]] = {}
+    wanted = list(ids)
     with state.reading() as db:
-        for entry_id in ids:
-            row = range_at(db, entry_id.origin, entry_id.seq)
-            tiers = range(1, (row.tier if row is not None else 0) + 1)
-            found[entry_id] = (str(entry_id), *(f"{entry_id}~{tier}" for tier in tiers))
-    return found
+        places = ranges_at(db, wanted)
+    tiers = {entry_id: place.tier for entry_id, place in places.items()}
+    return {
+        entry_id: (str(entry_id), *(f"{entry_id}~{tier + 1}" for tier in range(tiers.get(entry_id, 0))))
+        for entry_id in wanted
+    }

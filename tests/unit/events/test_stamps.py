@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keen_client._foundation.clock import ms_to_iso
 from keen_client._foundation.randomness import SystemRandomness
 from keen_client.events.identity import ORIGIN_ALPHABET, SEQ_MAX, EntryId, base36, is_origin, new_origin
-from keen_client.events.stamps import attempt_number, digest, wire_event
+from keen_client.events.stamps import attempt_number, digest, digests, wire_event
 
 ORIGIN = "4kq7x2m9pz"
 SEQ = 1_234_567
@@ -82,6 +82,20 @@ def test_digest_is_the_recipe(collection: str, body: str, timestamp_ms: int) -> 
 
     expected = (int.from_bytes(raw[:4], "big"), int.from_bytes(raw[4:], "big"))
     assert digest("x-1", collection, timestamp_ms, body, "") == expected
+
+
+@given(
+    st.text(max_size=20),
+    st.lists(
+        st.tuples(st.integers(1, SEQ_MAX), st.integers(0, 2**45), st.text(max_size=9), st.text(max_size=9))
+    ),
+)
+def test_many_digests_are_the_digests_of_each(collection: str, rows: list[tuple[int, int, str, str]]) -> None:
+    """In their order, in two columns."""
+    h, g = digests(ORIGIN, collection, rows)
+
+    each = [digest(str(EntryId(ORIGIN, seq)), collection, ts, body, keen) for seq, ts, body, keen in rows]
+    assert list(zip(h, g, strict=True)) == each
 
 
 @given(st.integers(0, 2**60))

@@ -157,10 +157,36 @@ def test_streamed_stamps_are_those_of_the_expected_entries(world: World) -> None
     world.send()
     world.record(2, at_ms=HOUR + 5)
     world.send(DeliveryState.REJECTED)
-    stamps = list(world.log.expectation.stamps("purchases", HOUR, HOUR + MS_PER_HOUR))
     entries = world.log.expectation.entries("purchases", HOUR, HOUR + MS_PER_HOUR)
+    origins = {entry.origin for entry in entries}
+    span = ("purchases", HOUR, HOUR + MS_PER_HOUR)
+    pages = list(world.log.expectation.pages(*span, origins, is_stamped=True))
+    stamps = [
+        (p.origin, *row)
+        for p in pages
+        for row in zip(p.seqs, p.times, zip(p.h, p.g, strict=True), strict=True)
+    ]
     assert len(stamps) == 30
     assert stamps == [(e.origin, e.seq, e.timestamp_ms, e.digest()) for e in entries]
+    (bare,) = world.log.expectation.pages(*span, origins, is_stamped=False)
+    assert (bare.seqs, bare.times) == ([e.seq for e in entries], [e.timestamp_ms for e in entries])
+    assert (list(bare.h), list(bare.g)) == ([], [])
+    assert list(world.log.expectation.pages(*span, {"another"}, is_stamped=True)) == []
+
+
+def test_events_recorded_out_of_time_are_found_on_the_way_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever records the past beside the present has the same minutes."""
+    monkeypatch.setattr(planner, "EVENT_BYTES", 10**9)
+    monkeypatch.setattr(planner, "BLOCK_BYTES", 10**8)
+    minutes = [*range(50, 60), *range(20), *range(49, 19, -1)]
+    ids = [world.record(at_ms=HOUR + minute * MS_PER_MINUTE)[0] for minute in minutes for _ in range(3)]
+    lost = set(ids[::7])
+    world.send(lose=lost)
+    (window,) = world.verify().windows
+    assert (window.state, set(window.missing)) == (Verdict.SHORT, lost)
+    assert "kc.id kc.h kc.g keen.timestamp" not in asked(world)
 
 
 def test_the_planner_takes_the_cheapest_way() -> None:
