@@ -50,10 +50,18 @@ def open_night(connection: Connection, windows: Windows) -> Iterator[tuple[Night
 
 
 def unread(error: NoLogYetError, windows: Windows) -> VerifyReport:
-    """The report where there is no log to compare with: no window, a warning, and the status of what was not read."""
-    from keen_client._foundation.clock import SystemClock
-    from keen_client.verify.report import VerifyReport
+    """The report where there is no log to compare with: no window, a warning, and the status of what was not read.
 
+    Raises:
+        UsageError: these windows could not be verified with a log either.
+    """
+    from keen_client._foundation.clock import SystemClock
+    from keen_client.verify.moments import moment_ms, width_ms
+    from keen_client.verify.report import VerifyReport
+    from keen_client.verify.windows import Scope
+
+    if windows.start is not None and windows.end is not None:
+        Scope(moment_ms(windows.start), moment_ms(windows.end), width_ms(windows.window))
     return VerifyReport(
         as_of_ms=SystemClock().wall_ms(),
         preset=windows.preset,

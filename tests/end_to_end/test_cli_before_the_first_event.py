@@ -110,8 +110,10 @@ def test_what_names_something_in_the_log_fails_and_says_what_to_do(
     assert "--log" in error["hint"]
 
 
-def test_a_missing_key_is_told_before_the_missing_log(fresh: Fresh) -> None:
+def test_misuse_is_told_before_the_missing_log(fresh: Fresh) -> None:
     """What would fail once there is a log fails now: a deployment is not found wanting a month later."""
+    off = ("--start", "2026-10-01T00:30:00Z", "--end", "2026-10-02")
+    assert "boundary" in fresh.json("verify", *off, status=2)["error"]["message"]
     del fresh.environment["KEEN_READ_KEY"]
     assert fresh.json("nightly", status=2)["error"]["code"] == "missing_key"
     del fresh.environment["KEEN_WRITE_KEY"]
