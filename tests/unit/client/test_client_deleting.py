@@ -26,6 +26,8 @@ from keen_client.api import KeenApi, Project
 from keen_client.eventlog.deletions import Deletions
 from keen_client.server import LocalServer
 from keen_client.transport import Secret
+from keen_client.verify.report import Confirmation
+from keen_client.verify.verifier import Verifier
 
 MakeClient = Callable[..., KeenClient]
 
@@ -65,6 +67,41 @@ def test_what_was_deleted_is_missing_and_not_resent(shop: KeenClient, collection
     (window,) = report.windows
     assert (len(window.missing), window.eligible, report.eligible) == (2, (), ())
     assert "2 of the missing lie where delete_events went, and are not resent" in window.reason
+
+
+def test_a_night_does_not_bring_it_back(shop: KeenClient, collection: str) -> None:
+    """The whole job, once more after the window was looked at: nothing is planned, nothing arrives."""
+    shop.delete_events(collection, SPAN, filters=PENS)
+    for _ in range(2):
+        night = shop.nightly(
+            DAY, DAY + timedelta(days=1), collections=[collection], window="1d", preset="immediate"
+        )
+        assert (night.replay.planned, night.replay.run) == ((), None)
+    assert shop.count(collection, SPAN) == 1
+
+
+def test_a_deletion_while_a_replay_is_asking_is_minded(
+    shop: KeenClient, server: LocalServer, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was eligible a moment ago is looked at once more right before it is sent."""
+    project = Project(id=server.project_id, base_url=server.url, master_key=Secret(server.master_key))
+    with KeenApi.open(project) as api:
+        api.delete_events(collection, SPAN, filters=PENS)
+    shop.nightly(
+        DAY, DAY + timedelta(days=1), collections=[], preset="immediate"
+    )  # learns that tokens are honoured
+    confirm = Verifier.confirm
+
+    def delete_meanwhile(verifier: Verifier, ids: Any) -> Confirmation:
+        shop.delete_events(collection, SPAN, filters=PENS)
+        return confirm(verifier, ids)
+
+    monkeypatch.setattr(Verifier, "confirm", delete_meanwhile)
+    report = shop.replay(
+        DAY, DAY + timedelta(days=1), collections=[collection], window="1d", preset="immediate", yes=True
+    )
+    assert (report.stopped, len(report.planned)) == ("", 2)
+    assert (report.run, report.replayed) == (None, ())
 
 
 def test_what_was_deleted_whole_is_written_off_once_it_is_proven_absent(
