@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from email.utils import formatdate
-from typing import Final
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -30,6 +30,7 @@ from keen_client.server.call import Call
 from keen_client.server.geography import Geography
 from keen_client.server.keyring import Keyring
 from keen_client.server.misbehaviour import FaultEngine
+from keen_client.server.openapi import openapi_document
 from keen_client.server.project import Project
 from keen_client.server.rate_limit import RateClass, RateLimits
 from keen_client.server.refusal import INTERNAL, Refusal
@@ -57,7 +58,7 @@ class Api:
         # The first route that matches is taken, so an area with fixed words in its paths stands before
         # one with a placeholder in that place.
         areas: list[Area] = [
-            DiscoveryArea(services),
+            DiscoveryArea(services, self._described),
             EventsArea(services),
             SavedQueriesArea(services),
             DatasetsArea(services),
@@ -67,6 +68,9 @@ class Api:
             PageArea(services),
         ]
         self.router = Router(areas, services.project.id)
+
+    def _described(self) -> dict[str, Any]:
+        return openapi_document(self.router.routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, of whatever method."""
@@ -104,8 +108,9 @@ class Api:
         if struck is not None:
             return struck
         route = self.router.find(call)
-        call.credential = self.services.keyring.identify(call.presented_key)
-        call.credential.require(route.needs)
+        if route.needs is not None:
+            call.credential = self.services.keyring.identify(call.presented_key)
+            call.credential.require(route.needs)
         return await route.handle(call)
 
     def _struck_before(self) -> Response | None:

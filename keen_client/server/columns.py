@@ -61,7 +61,7 @@ def early_paths(bodies: Iterable[str]) -> list[str]:
 def json_path(path: str) -> str:
     """The JSON path of a dotted property path, every name quoted."""
     names = path.split(".")
-    if any('"' in name or "\\" in name for name in names):
+    if any(not name or '"' in name or "\\" in name for name in names):
         # DuckDB's path language cannot quote these; a JSON pointer can.
         return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
     return "$" + "".join(f'."{name}"' for name in names)

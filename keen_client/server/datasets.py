@@ -137,7 +137,7 @@ class Datasets:
             raise bad_request(MISSING_PARAMETER, "index_by is required.")
         kept = {name: value for name, value in query.items() if value is not None}
         kind = kept.get("analysis_type")
-        if kind not in _TYPES:
+        if not isinstance(kind, str) or kind not in _TYPES:
             raise bad_request(
                 INVALID_PARAMETER, f"Not an analysis type here. You specified: '{str(kind)[:64]}'."
             )

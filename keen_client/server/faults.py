@@ -250,6 +250,9 @@ def _parse_value(name: str, value: Any) -> Chance | Spread | Window | int:
 
 
 def _probability(value: Any) -> float:
+    if not isinstance(value, (str, int, float)):
+        message = "a probability is a number"
+        raise ValueError(message)  # noqa: TRY004 - the caller tells every wrong value alike
     probability = float(value)
     if math.isnan(probability) or not 0 <= probability <= 1:
         message = "a probability lies between 0 and 1"

@@ -26,7 +26,7 @@ EARTH_RADIUS_MILES: Final = 3_959
 
 _COMPARISONS: Final = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _GROUPS: Final = {"or": " OR ", "and": " AND "}
-_OPERATORS: Final = frozenset(
+OPERATORS: Final = frozenset(
     {"eq", "ne", "exists", "in", "contains", "not_contains", "regex", "within", *_COMPARISONS, *_GROUPS}
 )
 
@@ -71,7 +71,7 @@ def _parse_one(item: object, depth: int) -> Filter:
     if not isinstance(item, Mapping):
         raise bad_request(INVALID_PARAMETER, "A filter must be an object.")
     operator = item.get("operator")
-    if operator not in _OPERATORS:
+    if not isinstance(operator, str) or operator not in OPERATORS:
         raise bad_request(INVALID_PARAMETER, f"Not a filter operator. You specified: '{str(operator)[:64]}'.")
     if operator in _GROUPS:
         operands = parse_filters(item.get("operands"), depth + 1)

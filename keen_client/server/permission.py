@@ -19,3 +19,5 @@ class Permission(Enum):
 
 #: The permissions of a route that only the master key opens: no other key has any of them.
 MASTER_ONLY: Final[frozenset[Permission]] = frozenset()
+#: What a route needs that anybody may call, without a key.
+PUBLIC: Final = None

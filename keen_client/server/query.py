@@ -236,7 +236,7 @@ def _order_by(value: object, known: set[str]) -> tuple[Order, ...]:
                 INVALID_PARAMETER, "order_by must hold objects with property_name and direction."
             )
         name, direction = given.get("property_name"), str(given.get("direction") or "ASC").upper()
-        if name not in known or direction not in ("ASC", "DESC"):
+        if not isinstance(name, str) or name not in known or direction not in ("ASC", "DESC"):
             text = "order_by needs a property_name that the reply has, and ASC or DESC."
             raise bad_request(INVALID_PARAMETER, f"{text} You specified: '{str(name)[:64]}'.")
         orders.append(Order(name, direction == "DESC"))

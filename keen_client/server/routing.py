@@ -30,13 +30,13 @@ class Route:
     """One method on one path. ``path`` has placeholders: ``/events/{collection}``.
 
     ``needs``: a key that has any of these permissions may call it, and the
-    master key always. ``with_parameter``: the route is for requests whose query
+    master key always; None for a route that needs no key. ``with_parameter``: the route is for requests whose query
     string has it; others go on to the next route.
     """
 
     method: str
     path: str
-    needs: frozenset[Permission]
+    needs: frozenset[Permission] | None
     handle: Callable[[Call], Awaitable[Response]]
     with_parameter: str = ""
 

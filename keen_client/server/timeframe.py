@@ -110,7 +110,7 @@ def parse_zone(value: object) -> tzinfo:
             return UTC if seconds == 0 else timezone(timedelta(seconds=seconds))
         name = str(value)
         return UTC if name.upper() in ("UTC", "ETC/UTC", "GMT", "Z") else ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
+    except (ValueError, OverflowError, OSError, KeyError):
         raise bad_request(
             INVALID_PARAMETER, f"Unknown timezone. You specified: '{str(value)[:64]}'."
         ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -148,5 +147,5 @@ def _base64(text: str) -> bytes:
     cleaned = text.replace(" ", "+").replace("-", "+").replace("_", "/")
     try:
         return base64.b64decode(cleaned + "=" * (-len(cleaned) % 4), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise bad_request(INVALID_JSON, "data is not valid base64; nothing was stored.") from None

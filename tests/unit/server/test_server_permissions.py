@@ -35,10 +35,15 @@ QUERIES: Final = {"master", "read", "scoped read", "queries"}
 RESULTS: Final = {"master", "read", "saved_queries", "cached_queries"}
 DATASETS: Final = {"master", "read", "datasets"}
 MASTER: Final = {"master"}
+EVERYBODY: Final = {
+    *(permission.value for permission in Permission),
+    *("master", "read", "write", "scoped read", "scoped write", "nothing", "no key", "unknown", "revoked"),
+}
 #: Method, path (of the project, unless it begins with a version), and who may call it.
 TABLE: Final[list[tuple[str, str, set[str]]]] = [
     ("GET", "/", MASTER),
     ("GET", "/3.0", MASTER),
+    ("GET", "/3.0/openapi.json", EVERYBODY),
     ("GET", "/3.0/projects", MASTER),
     ("GET", "", MASTER),
     ("POST", "/events", WRITES),
