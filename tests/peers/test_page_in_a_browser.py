@@ -138,11 +138,29 @@ def test_each_timeframe_holds_what_has_just_happened(show: Open) -> None:
         page.get_by_label(span, exact=True).check()
         _settle(page)
         assert _in_words(page.locator("#total")) == "2"
+        assert re.fullmatch(
+            r"events since \d{4}-\d\d-\d\d \d\d:\d\d:00 UTC", _in_words(page.locator("#total-of"))
+        )
         assert page.locator("#chart rect.hit").count() == bars
         assert page.locator("#events details").count() == 2
         _choose(page, "orders")
         assert _in_words(page.locator("#total")) == "0"
         assert page.locator("#chart rect.bar").count() == page.locator("#events details").count() == 0
+
+
+def test_events_of_other_centuries_are_counted_and_told(show: Open, served: Served) -> None:
+    """The chart spans three centuries; what lies beyond them is in the total, in the list, and said to be missing."""
+    years = ("0900", "2024", "2024", "9000")
+    served.write({"ages": [{"keen": {"timestamp": f"{year}-05-01T00:00:00Z"}} for year in years]})
+    page = show()
+    _choose(page, "ages")
+    assert _in_words(page.locator("#total")) == "4"
+    assert _in_words(page.locator("#total-of")) == "events in all; 2 of them outside the years 1900 to 2199"
+    assert page.locator("#chart rect.bar").count() == 1
+    assert [shown[:4] for shown in page.locator("#events time").all_inner_texts()] == sorted(
+        years, reverse=True
+    )
+    served.drop("ages")
 
 
 def test_hostile_names_and_values_stay_text(show: Open) -> None:
