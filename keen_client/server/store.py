@@ -91,8 +91,7 @@ class Store:
                         self._waiting = waiting + self._waiting
                     raise
             with self._tail_lock:
-                if not self._waiting:
-                    self._tail.clear_when_large()
+                self._tail.shrink_when_large(self._waiting)
 
     @contextmanager
     def reading(self) -> Iterator[Engine]:

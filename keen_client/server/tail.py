@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 import orjson
 
 MAX_TAIL_BYTES: Final = 8 * 1024 * 1024
+#: The same while entries wait, so that the file has to be written anew.
+MAX_BUSY_TAIL_BYTES: Final = 8 * MAX_TAIL_BYTES
 
 
 class Entry(NamedTuple):
@@ -73,10 +75,8 @@ class Tail:
         if self._descriptor is None:
             return
         data = b"".join(_lines(entries))
-        written = 0
         try:
-            while written < len(data):
-                written += os.write(self._descriptor, memoryview(data)[written:])
+            _write_all(self._descriptor, data)
             os.fsync(self._descriptor)
         except OSError:
             # What is half written must not stand before a later, good entry.
@@ -84,18 +84,54 @@ class Tail:
             raise
         self._size += len(data)
 
-    def clear_when_large(self) -> None:
-        """Empty the file once it has grown; call it only when all its entries are in the tables."""
-        if self._descriptor is not None and self._size > MAX_TAIL_BYTES:
+    def shrink_when_large(self, waiting: Sequence[Entry]) -> None:
+        """Once the file has grown, let go of all but *waiting*; call it only when the others are in the tables.
+
+        While writes never pause something always waits; then the file is written anew, which is why it may
+        grow larger before.
+        """
+        most = MAX_BUSY_TAIL_BYTES if waiting else MAX_TAIL_BYTES
+        if self._path is None or self._descriptor is None or self._size <= most:
+            return
+        if waiting:
+            self._write_anew(self._path, waiting)
+        else:
             os.ftruncate(self._descriptor, 0)
             os.fsync(self._descriptor)
             self._size = 0
+
+    def _write_anew(self, path: Path, entries: Sequence[Entry]) -> None:
+        """Put a file with just *entries* into the place of this one. Where the disk fails this one stays."""
+        unfinished = path.with_name(f".{path.name}")
+        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            size = _write_all(descriptor, b"".join(_lines(entries)))
+            os.fsync(descriptor)
+            unfinished.replace(path)
+        except OSError:
+            os.close(descriptor)
+            return
+        self.close()
+        self._descriptor, self._size = descriptor, size
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def close(self) -> None:
         """Let go of the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _write_all(descriptor: int, data: bytes) -> int:
+    """Write *data*, and say how many bytes that is."""
+    written = 0
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
+    return written
 
 
 def _lines(entries: Iterable[Entry]) -> Iterator[bytes]:
