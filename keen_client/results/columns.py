@@ -62,8 +62,17 @@ class ColumnType:
         return JSON if kind is Kind.JSON else ColumnType(kind, self.is_list)
 
 
-EMPTY: Final = ColumnType()
-JSON: Final = ColumnType(Kind.JSON)
+#: One of each, so that the same type is the same object: millions of values are looked at.
+_SCALARS: Final = {kind: ColumnType(kind) for kind in Kind}
+_KINDS: Final[dict[type, Kind]] = {
+    type(None): Kind.NULL,
+    bool: Kind.BOOLEAN,
+    float: Kind.NUMBER,
+    str: Kind.TEXT,
+    datetime: Kind.TIMESTAMP,
+}
+EMPTY: Final = _SCALARS[Kind.NULL]
+JSON: Final = _SCALARS[Kind.JSON]
 
 
 def _joined(one: Kind, other: Kind) -> Kind:
@@ -87,25 +96,20 @@ def type_of(value: Any) -> ColumnType:
             if kind is Kind.JSON:
                 return JSON
         return ColumnType(kind, is_list=True)
-    return ColumnType(_kind_of(value))
+    return _SCALARS[_kind_of(value)]
 
 
 def _kind_of(value: Any) -> Kind:
-    if value is None:
-        return Kind.NULL
-    if isinstance(value, bool):
-        return Kind.BOOLEAN
+    found = _KINDS.get(type(value))
+    if found is not None:
+        return found
     if isinstance(value, int):
         if -_EXACT_IN_DOUBLE <= value <= _EXACT_IN_DOUBLE:
             return Kind.SMALL_INTEGER
         if -_LONG <= value < _LONG:
             return Kind.INTEGER
         return Kind.LARGE_INTEGER if abs(value) < 10**_DECIMAL_DIGITS else Kind.JSON
-    if isinstance(value, float):
-        return Kind.NUMBER
-    if isinstance(value, str):
-        return Kind.TEXT
-    return Kind.TIMESTAMP if isinstance(value, datetime) else Kind.JSON
+    return Kind.JSON
 
 
 class Columns:
@@ -119,8 +123,10 @@ class Columns:
         """Take one row into account. A column that it lacks is null in it."""
         types = self._types
         for name, value in row.items():
-            known = types.get(name, EMPTY)
-            types[name] = known if value is None else known.join(type_of(value))
+            known = types.setdefault(name, EMPTY)
+            found = type_of(value)
+            if found is not known:
+                types[name] = known.join(found)
 
     def widen(self, name: str, expected: ColumnType) -> None:
         """Have *name* hold the values of *expected* too, unless that would make text of numbers."""

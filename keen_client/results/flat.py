@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,11 +18,13 @@ def flat_event(event: Mapping[str, Any]) -> dict[str, Any]:
     leaves would have one name (Keen refuses names with dots; other servers may
     not) the event's objects stay as they are: nothing is ever lost.
     """
-    leaves = list(_leaves(event, ""))
-    row = dict(leaves)
-    if len(row) < len(leaves):
+    row: dict[str, Any] = {}
+    if not _open(event, "", row):
         row = dict(event)
-    return {name: as_moment(value) if name in MOMENTS else value for name, value in row.items()}
+    for name in MOMENTS:
+        if name in row:
+            row[name] = as_moment(row[name])
+    return row
 
 
 def picked_event(event: Mapping[str, Any], property_names: Sequence[str]) -> dict[str, Any]:
@@ -45,12 +47,17 @@ def as_moment(value: Any) -> Any:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _leaves(members: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+def _open(members: Mapping[str, Any], path: str, row: dict[str, Any]) -> bool:
+    """Put the leaves into *row*; False when two of them have one name."""
     for name, value in members.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{path}{name}.")
+        if isinstance(value, dict) and value:
+            if not _open(value, f"{path}{name}.", row):
+                return False
+        elif path + name in row:
+            return False
         else:
-            yield path + name, value
+            row[path + name] = value
+    return True
 
 
 def _at(event: Mapping[str, Any], path: str) -> Any:

@@ -35,6 +35,8 @@ def cell_text(value: Any) -> str:
         return value
     if value is None:
         return ""
+    if type(value) in (int, float):
+        return repr(value)
     return ms_to_iso(datetime_to_ms(value)) if isinstance(value, datetime) else json_text(value)
 
 
