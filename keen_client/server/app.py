@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any, Final
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from keen_client._foundation.clock import MS_PER_SECOND, Clock, SystemClock
@@ -51,7 +49,7 @@ _CORS: Final = {
 
 
 class Api:
-    """Answers requests. One per application."""
+    """The ASGI application: answers requests."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -73,7 +71,9 @@ class Api:
         return openapi_document(self.router.routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, of whatever method."""
+        """One request, of whatever method. Of ASGI's other scopes there is nothing to do, and nothing is done."""
+        if scope["type"] != "http":
+            return
         response = await self.handle(Request(scope, receive))
         await response(scope, receive, send)
 
@@ -128,7 +128,7 @@ def create_app(
     clock: Clock | None = None,
     geography: Geography | None = None,
     rate_limits: Mapping[RateClass, int] | None = None,
-) -> Starlette:
+) -> Api:
     """The server as an ASGI application. The caller closes *store* when it is done.
 
     *geography* is what ``keen:ip_to_geo`` looks addresses up in; None leaves its output out.
@@ -137,5 +137,4 @@ def create_app(
     keyring = Keyring(project, store.directory)
     rates = RateLimits(rate_limits or {})
     faults, clock = faults or FaultEngine(), clock or SystemClock()
-    api = Api(Services(project, keyring, store, faults, clock, geography, rates=rates))
-    return Starlette(routes=[Route("/{path:path}", api)])
+    return Api(Services(project, keyring, store, faults, clock, geography, rates=rates))

@@ -61,8 +61,8 @@ def early_paths(bodies: Iterable[str]) -> list[str]:
 def json_path(path: str) -> str:
     """The JSON path of a dotted property path, every name quoted."""
     names = path.split(".")
-    if any(not name or '"' in name or "\\" in name for name in names):
-        # DuckDB's path language cannot quote these; a JSON pointer can.
+    if any(name in ("", "*") or '"' in name or "\\" in name for name in names):
+        # DuckDB's path language cannot quote these (a quoted star is every member); a JSON pointer can.
         return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
     return "$" + "".join(f'."{name}"' for name in names)
 
