@@ -11,13 +11,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow.parquet
+from click.testing import CliRunner
 
 from keen_client import KeenClient
 from keen_client._foundation.clock import SystemClock, ms_to_datetime
+from keen_client.api import KeenApi, Project
+from keen_client.cli.app import app
 from keen_client.results.arrow import schema_of
 from keen_client.results.columns import ColumnType, Kind
 from keen_client.server import LocalServer
+from keen_client.transport import Secret
 
 PAGE = "docs/how_to/analyse.md"
 DAYS = 430
@@ -96,3 +101,27 @@ def test_the_types_on_the_page_are_those_of_the_code(page: Callable[[str], Any])
         (field,) = schema_of({"c": ColumnType(kind)})
         assert str(field.type).replace("tz=", "") == name
     assert set(Kind) - set(named.values()) == {Kind.SMALL_INTEGER, Kind.JSON}
+
+
+def test_every_field_of_the_documents_is_described(page: Callable[[str], Any], tmp_path: Path) -> None:
+    """Of `query --json` and of `extract --json`, each in its own row of the reference."""
+    documents = page("docs/reference/cli.md").section("JSON documents")
+    with (
+        LocalServer() as server,
+        KeenApi.open(
+            Project(id=server.project_id, base_url=server.url, write_key=Secret(server.write_key))
+        ) as api,
+    ):
+        api.upload({"purchases": [{"price_cents": 7}]})
+        environment = {
+            "KEEN_PROJECT_ID": server.project_id,
+            "KEEN_BASE_URL": server.url,
+            "KEEN_READ_KEY": server.read_key,
+        }
+        for command in (("query", "count"), ("extract", "--to", str(tmp_path / "c.csv"))):
+            arguments = [*command, "purchases", "--timeframe", "this_2_days", "--json"]
+            done = CliRunner().invoke(app, arguments, env=environment)
+            assert done.exit_code == 0, done.output
+            (row,) = re.findall(rf"^\| `{command[0]}` \| (.+) \|$", documents, flags=re.MULTILINE)
+            described = set(re.findall(r"`(\w+)`", row))
+            assert set(orjson.loads(done.stdout)) == described | {"schema"}
