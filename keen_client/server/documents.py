@@ -23,21 +23,20 @@ class Documents:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._lock = threading.RLock()
-        self._texts: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+        # Replaced as a whole, never changed: who reads does not wait for the disk.
+        self._texts: Mapping[str, bytes] = {}
         if path is not None and path.exists():
             kept: dict[str, Any] = orjson.loads(path.read_bytes())
             self._texts = {name: orjson.dumps(document) for name, document in kept.items()}
 
     def names(self) -> list[str]:
         """All names, in alphabetical order."""
-        with self._lock:
-            return sorted(self._texts)
+        return sorted(self._texts)
 
     def get(self, name: str) -> dict[str, Any] | None:
         """The document under *name*; None where there is none."""
-        with self._lock:
-            text = self._texts.get(name)
+        text = self._texts.get(name)
         return None if text is None else orjson.loads(text)
 
     def change(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:

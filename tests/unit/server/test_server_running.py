@@ -142,7 +142,7 @@ def test_an_unstarted_server_says_so() -> None:
         _ = server.url
 
 
-@pytest.mark.parametrize("package", ["duckdb", "starlette", "uvicorn"])
+@pytest.mark.parametrize("package", ["duckdb", "starlette", "ua_parser", "uvicorn"])
 def test_without_its_extra_the_server_says_what_to_install(package: str) -> None:
     """In a process of its own, where the package cannot be imported."""
     script = f"""
