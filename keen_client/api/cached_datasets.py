@@ -14,6 +14,7 @@ from keen_client.api.json_text import encode
 from keen_client.api.project import encode_segment
 from keen_client.api.steps import StepMethods, Steps
 from keen_client.errors import InvalidQueryError, UnreadableResponseError
+from keen_client.queries.analysis import Analysis
 from keen_client.queries.definition import checked_query
 from keen_client.queries.timeframe import TimeframeLike, parse_timeframe
 from keen_client.queries.values import freeze, named, thaw, whole
@@ -81,7 +82,7 @@ def get_dataset(dataset_name: str) -> Steps[Dataset]:
 
 
 def create_dataset(
-    dataset_name: str, query: Mapping[str, Any], index_by: str | Sequence[str], display_name: str
+    dataset_name: str, query: Mapping[str, Any] | Analysis, index_by: str | Sequence[str], display_name: str
 ) -> Steps[Dataset]:
     """Make a dataset."""
     path = _path(dataset_name)
@@ -189,11 +190,15 @@ class CachedDatasets(Generic[DatasetR, PageR, ResultsR, DoneR]):
         return self._runner.run_steps(get_dataset(dataset_name))
 
     def create(
-        self, dataset_name: str, query: Mapping[str, Any], index_by: str | Sequence[str], display_name: str
+        self,
+        dataset_name: str,
+        query: Mapping[str, Any] | Analysis,
+        index_by: str | Sequence[str],
+        display_name: str,
     ) -> DatasetR:
         """Make a dataset (master key). It cannot be changed later: delete it and make it anew.
 
-        *query* has its ``analysis_type``, no extraction and no funnel, and an
+        *query* is an Analysis or a dict with its ``analysis_type``, no extraction and no funnel, and an
         ``interval``; *index_by* is the property, or the properties, whose value
         results are asked by, none of which is in the query's ``group_by``.
         """
@@ -240,7 +245,7 @@ def _path(dataset_name: str) -> str:
     return f"/datasets/{encode_segment(named(dataset_name, 'dataset_name'))}"
 
 
-def _checked_query(query: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_query(query: Mapping[str, Any] | Analysis) -> dict[str, Any]:
     checked = checked_query(query)
     if checked["analysis_type"] in _NOT_FOR_DATASETS:
         raise InvalidQueryError(

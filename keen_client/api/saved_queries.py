@@ -19,7 +19,7 @@ from keen_client.api.call import Call, asking, changing, read_done, read_list
 from keen_client.api.json_text import decode, encode
 from keen_client.api.steps import StepMethods, Steps
 from keen_client.errors import InvalidQueryError
-from keen_client.queries.definition import checked_query
+from keen_client.queries.definition import checked_query, definition_of
 from keen_client.queries.values import freeze, thaw
 from keen_client.transport.message import Response
 
@@ -167,8 +167,8 @@ class SavedQueries(Generic[QueryR, QueriesR, ResultR, DoneR]):
     def create(self, query_name: str, saved_query: Mapping[str, Any] | str) -> QueryR:
         """Save a query under a name (master key). One of that name is replaced.
 
-        *saved_query* has ``query``, a dict with its ``analysis_type`` and what an
-        ad-hoc query has; ``refresh_rate``, 0 or seconds from 3,600 to 172,800,
+        *saved_query* has ``query``, an Analysis, a Funnel, or a dict with its
+        ``analysis_type`` and what an ad-hoc query has; ``refresh_rate``, 0 or seconds from 3,600 to 172,800,
         which make it a cached query; and ``metadata`` of any kind.
         """
         return self._runner.run_steps(put_saved_query(query_name, saved_query))
@@ -232,6 +232,8 @@ def _checked_members(value: object) -> dict[str, Any]:
         )
     if value.get("query_name") is not None:
         _checked_name(value["query_name"])
+    if "query" in value:
+        value = {**value, "query": definition_of(value["query"])}
     if not isinstance(value.get("query", {}), Mapping):
         raise InvalidQueryError("the definition's query is not a dict; nothing was sent", "correct it")
     _check_refresh_rate(value.get("refresh_rate", 0))

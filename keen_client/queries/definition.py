@@ -19,8 +19,15 @@ _ANALYSIS: Final = frozenset(field.name for field in attrs.fields(Analysis))
 _FUNNEL: Final = frozenset(field.name for field in attrs.fields(Funnel))
 
 
+def definition_of(value: object) -> object:
+    """The JSON object of a query that is given as a value; anything else as it is."""
+    if isinstance(value, Analysis | Funnel):
+        return {"analysis_type": value.analysis_type, **value.to_json()}
+    return value
+
+
 def checked_query(value: object) -> dict[str, Any]:
-    """A plain copy of *value*, a query with its ``analysis_type``, if Keen would take it.
+    """A plain copy of *value*, a query with its ``analysis_type`` or one as a value, if Keen would take it.
 
     Members that are None, and members that no ad-hoc query has (a dataset's
     ``project_id``), are left as they are and not judged.
@@ -28,19 +35,22 @@ def checked_query(value: object) -> dict[str, Any]:
     Raises:
         InvalidQueryError: With the reason. Nothing was sent.
     """
+    value = definition_of(value)
     query_of(value)
     copy: dict[str, Any] = thaw(freeze(value, "the query"))
     return copy
 
 
 def query_of(value: object) -> Query:
-    """*value*, a query with its ``analysis_type``, as what can be asked at once.
+    """*value*, a query with its ``analysis_type`` or one as a value, as what can be asked at once.
 
     Members that are None, and members that no ad-hoc query has, are left out.
 
     Raises:
         InvalidQueryError: With the reason. Nothing was sent.
     """
+    if isinstance(value, Analysis | Funnel):
+        return value
     if not isinstance(value, Mapping):
         raise InvalidQueryError(
             f"a query is a dict, not {type(value).__name__}; nothing was sent",

@@ -26,6 +26,7 @@ from keen_client.errors import (
     UnreadableResponseError,
     UsageError,
 )
+from keen_client.queries import Analysis, Funnel
 from keen_client.transport import Request, Response, RetryPolicy, Secret
 
 KEY = "320104AEFFC569EEE60BCAC9BB064DFF9897E391AB8C59608AC0869AFD291B4E"
@@ -400,6 +401,27 @@ def test_a_definition_may_be_a_json_text(bench: Make) -> None:
         )
     )
     assert it.said[0][2] == {"query": {"analysis_type": "count", "event_collection": "c"}}
+
+
+def test_a_query_may_be_given_as_a_value(bench: Make) -> None:
+    """What is asked at once can be saved as it is, and made a dataset of."""
+    analysis = Analysis(
+        analysis_type="count", event_collection="c", timeframe="this_7_days", interval="daily"
+    )
+    funnel = Funnel(steps=[{"event_collection": "c", "actor_property": "x"}])
+    expected = COUNT | {"timeframe": "this_7_days", "interval": "daily"}
+    it = bench(
+        answer(SAVED, 201), answer(SAVED, 201), answer(SAVED), answer(SAVED), answer(_dataset("d"), 201)
+    )
+    it.ask(lambda api: api.saved_queries.create("q", {"query": analysis}))
+    it.ask(lambda api: api.saved_queries.create("q", {"query": funnel}))
+    it.ask(lambda api: api.saved_queries.update("q", {"query": analysis}))
+    it.ask(lambda api: api.cached_datasets.create("d", analysis, "x", "D"))
+    queries = [body["query"] for _, _, body in it.said if body is not None]
+    assert queries[0] == expected
+    assert queries[1] == {"analysis_type": "funnel", **funnel.to_json()}
+    assert queries[2].items() >= expected.items()
+    assert queries[3] == expected
 
 
 @pytest.mark.parametrize(
