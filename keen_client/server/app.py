@@ -45,6 +45,8 @@ _CORS: Final = {
     "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
     "access-control-allow-headers": "authorization, content-type, keen-sdk",
     "access-control-max-age": "86400",
+    # A script of JSONP is a script, and JSON is none, whatever a browser makes of what is in it.
+    "x-content-type-options": "nosniff",
 }
 
 
