@@ -105,10 +105,18 @@ class Datasets:
             self.get(name)
             self._definitions.change({name: None})
 
-    def index(self, name: str, given: object) -> Index:
-        """What the parameter ``index_by`` of a request for results means. Raises a 404 or 400 refusal."""
+    def index(self, name: str, given: object, *, is_exact: bool = False) -> Index:
+        """What the parameter ``index_by`` of a request for results means. Raises a 404 or 400 refusal.
+
+        A bare ``5`` of a query string may be a number or a text; both match, unless *is_exact*: then it is
+        what JSON makes of it, as it must be for a key that is restricted to some values.
+        """
         values = _index_values(self.get(name)["index_by"], given)
-        return Index(values, tuple(_index_filter(path, value, given) for path, value in values.items()))
+        filters = [Filter("eq", path, value) for path, value in values.items()]
+        is_bare = isinstance(given, str) and given.lstrip()[:1] not in ("[", "{")
+        if is_bare and not is_exact and isinstance(filters[0].value, int | float):
+            filters = [Filter("in", filters[0].property_name, [filters[0].value, given])]
+        return Index(values, tuple(filters))
 
     def results(
         self, name: str, index: Index, timeframe: object = None, filters: Sequence[Filter] = ()
@@ -181,10 +189,3 @@ def _index_values(index_by: Sequence[str], given: object) -> dict[str, Any]:
     if len(values) != len(index_by):
         raise bad_request(INVALID_PARAMETER, f"index_by must give a value for each of {', '.join(index_by)}.")
     return dict(zip(index_by, values, strict=True))
-
-
-def _index_filter(path: str, value: Any, given: object) -> Filter:
-    """The events whose *path* has *value*. A bare ``5`` of a query string may be a number or a text: both match."""
-    if isinstance(given, str) and isinstance(value, int | float):
-        return Filter("in", path, [value, given])
-    return Filter("eq", path, value)

@@ -56,7 +56,8 @@ class DatasetsArea:
     async def _results(self, call: Call) -> Response:
         name, credential = call.names["name"], call.credential
         credential.demand(Permission.DATASETS, name, "read")
-        index = self._datasets.index(name, call.parameters.get("index_by"))
+        is_exact = name in credential.index_values
+        index = self._datasets.index(name, call.parameters.get("index_by"), is_exact=is_exact)
         if not credential.may_read_index(name, index.values):
             raise forbidden()
         timeframe = decode_parameters(call.parameters).get("timeframe")

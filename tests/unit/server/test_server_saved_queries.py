@@ -289,3 +289,43 @@ def test_definitions_and_cached_results_survive_a_crash(tmp_path: Path) -> None:
     assert [item["query_name"] for item in bench.call("GET", "/queries/saved").json()] == ["q"]
     assert (tmp_path / "data" / "saved_queries.json").stat().st_mode & 0o077 == 0
     bench.store.close()
+
+
+def _key(bench: Workbench, permission: str, options: dict[str, Any]) -> str:
+    body = {"name": "restricted", "permitted": [permission], "options": {permission: options}}
+    key: str = bench.call("POST", "/keys", json=body).json()["key"]
+    return key
+
+
+def test_a_restricted_key_reads_no_result_that_was_stored_for_others(bench: Workbench) -> None:
+    """Its filters are added to the query, which is computed for it alone."""
+    _put(bench, "q", refresh_rate=14_400)
+    assert _result(bench, "q")["result"] == 2
+    who = {"property_name": "who", "operator": "eq", "property_value": "a"}
+    key = _key(bench, "saved_queries", {"filters": [who], "blocked": ["secret"]})
+    assert bench.call("GET", "/queries/saved/q/result", key=key).json()["result"] == 1
+    assert _result(bench, "q")["result"] == 2
+    _put(bench, "secret")
+    assert bench.refused("GET", "/queries/saved/secret/result", key=key) == (403, "RequestForbiddenError")
+
+
+def test_a_key_for_cached_queries_reads_no_uncached_one(bench: Workbench) -> None:
+    """A cached query is a saved one, and not the other way round."""
+    _put(bench, "cached", refresh_rate=14_400)
+    _put(bench, "plain")
+    key = _key(bench, "cached_queries", {})
+    assert bench.call("GET", "/queries/saved/cached/result", key=key).json()["result"] == 2
+    assert bench.refused("GET", "/queries/saved/plain/result", key=key) == (403, "RequestForbiddenError")
+    saved = _key(bench, "saved_queries", {})
+    for name in ("cached", "plain"):
+        assert bench.call("GET", f"/queries/saved/{name}/result", key=saved).status_code == 200
+
+
+def test_a_key_for_some_index_values_reads_just_these(bench: Workbench) -> None:
+    """A bare number is then a number, and not its text too."""
+    _dataset(bench, index_by=["n"])
+    key = _key(bench, "datasets", {"allowed": {"d": {"index_by": {"n": [5]}}}})
+    reply = bench.call("GET", "/datasets/d/results", key=key, params={"index_by": "5"})
+    assert [part["value"] for part in reply.json()["result"]] == [0, 1]
+    text = bench.refused("GET", "/datasets/d/results", key=key, params={"index_by": '"5"'})
+    assert text == (403, "RequestForbiddenError")
