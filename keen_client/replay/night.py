@@ -40,6 +40,7 @@ from keen_client.replay.stored_run import read_run
 from keen_client.transport.base_url import is_loopback
 from keen_client.verify.finality import Finality
 from keen_client.verify.moments import Moment, duration_ms, moment_ms, width_ms
+from keen_client.verify.observations import WHOLE_MS, Observations
 from keen_client.verify.presets import Preset, check_preset, preset
 from keen_client.verify.probe import READY_AFTER_MS, TokenProbe, tokens_honoured
 from keen_client.verify.reader import Budget
@@ -236,6 +237,7 @@ class Night:
                 self._settle()
                 after = self._verify(scope)
             reclaimed = self._reclaim()
+            Observations(self._log.state).thin(self._clock.wall_ms() - WHOLE_MS)
             self._log.state.note("last_nightly_ms", str(self._clock.wall_ms()))
             return NightReport(
                 sent=sent,

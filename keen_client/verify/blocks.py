@@ -8,7 +8,7 @@ to less than the count, so such a block is never misread.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -18,6 +18,7 @@ from keen_client.events.identity import BLOCK_ENTRIES
 from keen_client.queries import Analysis, Filter, Timeframe
 from keen_client.queries.filters import AnyFilter
 from keen_client.verify.answer import QueryApi, real, record, refuse, row_list, whole, whole_or_none
+from keen_client.verify.parts import ask_in_parts
 
 #: Groups that one answer may have.
 ROWS_MAX: Final = 50_000
@@ -72,18 +73,27 @@ def unlike(seqs: Iterable[int], shown: Mapping[int, BlockSum]) -> dict[int, int 
 
 
 def ask_blocks(
-    api: QueryApi, collection: str, timeframe: Timeframe, origin: str, blocks: Collection[int], *, named: bool
+    api: QueryApi,
+    collection: str,
+    timeframe: Timeframe,
+    origin: str,
+    blocks: Collection[int],
+    *,
+    named: bool,
+    names_max: int = NAMED_MAX,
 ) -> dict[int, BlockSum]:
     """The sums of *blocks* of *origin* within *timeframe*; what has no event there is left out.
 
-    With *named* the queries name the blocks, else they ask for all between the
-    first and the last.
+    With *named* the queries name the blocks, at most *names_max* each, else
+    they ask for all between the first and the last. What the server refuses is
+    asked for in smaller parts.
 
     Raises:
         ApiError: no answer, or not what was asked for.
     """
     found: dict[int, BlockSum] = {}
-    for part in _named(sorted(blocks)) if named else _ranges(min(blocks), max(blocks)):
+
+    def ask(part: Sequence[int]) -> Any:
         query = Analysis(
             analysis_type="multi_analysis",
             event_collection=collection,
@@ -93,13 +103,17 @@ def ask_blocks(
             },
             timeframe=timeframe,
             timezone="UTC",
-            filters=[Filter("kc.o", "eq", origin), *part],
+            filters=[Filter("kc.o", "eq", origin), *(_named(part) if named else _between(part))],
             group_by=[_BLOCK],
         )
         try:
-            read_blocks(api.query(query), found)
+            return api.query(query)
         except NotFoundError:
-            continue
+            return []
+
+    wanted = sorted(blocks) if named else range(min(blocks), max(blocks) + 1)
+    for result in ask_in_parts(wanted, min(NAMED_MAX, names_max) if named else ROWS_MAX, ask):
+        read_blocks(result, found)
     return found
 
 
@@ -125,11 +139,9 @@ def pages(first: int, last: int) -> int:
     return -(-(last - first + 1) // ROWS_MAX)
 
 
-def _ranges(first: int, last: int) -> Iterator[list[AnyFilter]]:
-    for low in range(first, last + 1, ROWS_MAX):
-        yield [Filter(_BLOCK, "gte", low), Filter(_BLOCK, "lt", min(low + ROWS_MAX, last + 1))]
+def _between(blocks: Sequence[int]) -> list[AnyFilter]:
+    return [Filter(_BLOCK, "gte", blocks[0]), Filter(_BLOCK, "lt", blocks[-1] + 1)]
 
 
-def _named(blocks: Sequence[int]) -> Iterator[list[AnyFilter]]:
-    for start in range(0, len(blocks), NAMED_MAX):
-        yield [Filter(_BLOCK, "in", list(blocks[start : start + NAMED_MAX]))]
+def _named(blocks: Sequence[int]) -> list[AnyFilter]:
+    return [Filter(_BLOCK, "in", list(blocks))]

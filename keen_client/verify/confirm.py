@@ -24,7 +24,9 @@ class Confirmed:
     refuted: Sequence[Patch] = ()
 
 
-def confirm(log: EventLog, api: QueryApi, collection: str, patches: Sequence[Patch]) -> Confirmed:
+def confirm(
+    log: EventLog, api: QueryApi, collection: str, patches: Sequence[Patch], names_max: int
+) -> Confirmed:
     """Ask for the suspects of *patches* by id and token: who seems to be gone over the widest timeframe at once.
 
     The others are asked for around their days, and further away only where
@@ -42,7 +44,7 @@ def confirm(log: EventLog, api: QueryApi, collection: str, patches: Sequence[Pat
     found: dict[EntryId, list[Sighting]] = {}
     for is_gone in (True, False):
         asked = {entry_id: entry for entry_id, entry in entries.items() if (entry_id in gone) is is_gone}
-        shown = _ask(log, api, collection, asked, control, anywhere=is_gone) if asked else {}
+        shown = _ask(log, api, collection, asked, control, names_max, anywhere=is_gone) if asked else {}
         if shown is None:
             return Confirmed(refuted=patches)
         found.update(shown)
@@ -53,7 +55,7 @@ def confirm(log: EventLog, api: QueryApi, collection: str, patches: Sequence[Pat
         for entry_id in patch.ids
         if not found[entry_id] and entry_id not in gone
     }
-    late = _ask(log, api, collection, absent, control, anywhere=True) if absent else {}
+    late = _ask(log, api, collection, absent, control, names_max, anywhere=True) if absent else {}
     if late is None:
         return Confirmed(refuted=patches)
     findings: dict[Patch, Findings] = {}
@@ -72,13 +74,14 @@ def _ask(
     collection: str,
     entries: Mapping[EntryId, Entry],
     control: Entry | None,
+    names_max: int,
     *,
     anywhere: bool,
 ) -> dict[EntryId, list[Sighting]] | None:
     """The sightings; None when the control is not found as it should be."""
     timeframe = HORIZON if anywhere else days_around(entries.values())
     tokens = tokens_of(log.state, entries)
-    found = sight_ids(api, collection, timeframe, tokens, None if control is None else control.id)
+    found = sight_ids(api, collection, timeframe, tokens, None if control is None else control.id, names_max)
     if control is not None and all(kind_of(control, shown) != "present" for shown in found[control.id]):
         return None
     return found

@@ -210,7 +210,8 @@ class Examination:
                 settled.append(start)
             elif case.local.unknown:
                 early.append(case)
-        ladder = Ladder(self._tools.log, self._tools.api, self._collection, audited)
+        list_max = self._tools.features.list_max
+        ladder = Ladder(self._tools.log, self._tools.api, self._collection, audited, list_max)
         events = {start: window.total.n for start, window in self._before.items()}
         differing = [
             Differing(c.local, c.server, c.comparison) for c in map(cases.__getitem__, sorted(settled))
@@ -235,7 +236,13 @@ class Examination:
             return set()
         tokens = tokens_of(self._tools.log.state, entries)
         try:
-            found = sight_ids(self._tools.api, self._collection, days_around(entries.values()), tokens)
+            found = sight_ids(
+                self._tools.api,
+                self._collection,
+                days_around(entries.values()),
+                tokens,
+                names_max=self._tools.features.list_max,
+            )
         except FATAL:
             raise
         except ApiError:

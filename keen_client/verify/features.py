@@ -53,8 +53,8 @@ class Features:
             return (
                 "it differs, and the server was seen not to show events without stamps, which could be those"
             )
-        if self.list_max < IDS_PER_QUERY_MAX:
-            return f"it differs, and the server was seen not to take lists of {IDS_PER_QUERY_MAX} ids"
+        if not self.list_max:
+            return "it differs, and the server was seen not to take lists of ids"
         return ""
 
     def unverifiable(self, window: Window) -> str:

@@ -31,6 +31,7 @@ from keen_client.verify.local_cells import load_cells
 from keen_client.verify.locate import Differing, Findings, Locator
 from keen_client.verify.patch import Patch, merge
 from keen_client.verify.planner import Span, block_questions, joins
+from keen_client.verify.sightings import IDS_PER_QUERY_MAX
 from keen_client.verify.windows import BATCH_EVENTS_MAX, Scope, batches
 
 #: Expected events of the windows that are taken down the ladder together.
@@ -50,12 +51,21 @@ class Located:
 class Ladder:
     """Finds the events of windows of one collection that differ. Reads the log and the server, changes neither."""
 
-    def __init__(self, log: EventLog, api: QueryApi, collection: str, audited: Collection[str]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        api: QueryApi,
+        collection: str,
+        audited: Collection[str],
+        names_max: int = IDS_PER_QUERY_MAX,
+    ) -> None:
+        """*names_max*: values that one filter may name."""
         self._log = log
+        self._names_max = names_max
         self._api = api
         self._collection = collection
         self._audited = audited
-        self._locator = Locator(log, api, collection, audited)
+        self._locator = Locator(log, api, collection, audited, names_max)
 
     def locate(
         self, differing: Sequence[Differing], answered: Mapping[int, ServerWindow], events: Mapping[int, int]
@@ -70,7 +80,7 @@ class Ladder:
         located = Located()
         one_by_one: list[Differing] = []
         for group in _groups(differing):
-            descent = _Descent(self._log, self._api, self._collection, self._locator)
+            descent = _Descent(self._log, self._api, self._collection, self._locator, self._names_max)
             try:
                 concluded = descent.conclude(group, answered)
             except FATAL:
@@ -141,8 +151,11 @@ class Ladder:
 class _Descent:
     """One group of windows on its way down."""
 
-    def __init__(self, log: EventLog, api: QueryApi, collection: str, locator: Locator) -> None:
+    def __init__(
+        self, log: EventLog, api: QueryApi, collection: str, locator: Locator, names_max: int
+    ) -> None:
         self._log = log
+        self._names_max = names_max
         self._api = api
         self._collection = collection
         self._locator = locator
@@ -162,7 +175,7 @@ class _Descent:
         self._descend(self._patches(group))
         whole = [window for window in group if window.local.start_ms not in self._given_up]
         self._decoded = [patch for patch in self._decoded if patch.parent not in self._given_up]
-        confirmed = confirm(self._log, self._api, self._collection, self._decoded)
+        confirmed = confirm(self._log, self._api, self._collection, self._decoded, self._names_max)
         self._one_by_one += confirmed.refuted
         found = {window.local.start_ms: Findings(rest_is_seen=True) for window in whole}
         for patch, findings in confirmed.findings.items():
@@ -254,6 +267,7 @@ class _Descent:
                     origin,
                     set[int]().union(*inside),
                     named=named,
+                    names_max=self._names_max,
                 )
                 for patch in mine:
                     if span.start_ms <= patch.start_ms < span.end_ms:

@@ -24,7 +24,7 @@ from keen_client.verify.answer import QueryApi
 from keen_client.verify.compare import Comparison
 from keen_client.verify.level_zero import Cell, ServerWindow
 from keen_client.verify.null_group import Member, extract_members, match_members
-from keen_client.verify.sightings import HORIZON, Sighting, sight_ids, sight_origin
+from keen_client.verify.sightings import HORIZON, IDS_PER_QUERY_MAX, Sighting, sight_ids, sight_origin
 from keen_client.verify.tokens import tokens_of
 
 #: Why a window's sightings and totals may not agree.
@@ -80,7 +80,16 @@ class Differing:
 class Locator:
     """Finds the events of one collection. Reads the log and the server, changes neither."""
 
-    def __init__(self, log: EventLog, api: QueryApi, collection: str, audited: Collection[str]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        api: QueryApi,
+        collection: str,
+        audited: Collection[str],
+        names_max: int = IDS_PER_QUERY_MAX,
+    ) -> None:
+        """*names_max*: ids that one filter may name."""
+        self._names_max = names_max
         self._log = log
         self._api = api
         self._collection = collection
@@ -156,7 +165,7 @@ class Locator:
         Answers that do not show an event which was seen a moment ago show no absence either.
         """
         tokens, control = tokens_of(self._log.state, absent), work.control
-        found = sight_ids(self._api, self._collection, HORIZON, tokens, control)
+        found = sight_ids(self._api, self._collection, HORIZON, tokens, control, self._names_max)
         is_blind = control is not None and not found.pop(control)
         for entry_id, sightings in found.items():
             findings = work.home(absent[entry_id])

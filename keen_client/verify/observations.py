@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import attrs
 
+from keen_client._foundation.clock import MS_PER_DAY
 from keen_client.eventlog.state import State
 from keen_client.verify.verdict import ACCOUNTED, Verdict
+
+#: So long after a window's end all observations of it are kept: well beyond the last look of any preset.
+WHOLE_MS: Final = 100 * MS_PER_DAY
+#: Observations of a window that are kept for ever.
+KEPT_MAX: Final = 4
 
 
 @attrs.frozen
@@ -59,10 +66,8 @@ class Observations:
                 (collection, start_ms, end_ms, width_ms),
             ).fetchall()
         found: dict[int, list[Observation]] = {}
-        for start, at_ms, verdict, reason, expected, counted, fingerprint in rows:
-            found.setdefault(start, []).append(
-                Observation(at_ms, Verdict(verdict), reason, expected or 0, counted or 0, fingerprint)
-            )
+        for start, *columns in rows:
+            found.setdefault(start, []).append(_observation(*columns))
         return found
 
     def accounted_between(
@@ -83,7 +88,53 @@ class Observations:
             ).fetchone()
         return None if row[0] is None else int(row[0])
 
-    def forget(self, before_ms: int) -> int:
-        """Delete the observations of windows that ended before; how many."""
+    def thin(self, before_ms: int) -> int:
+        """Delete what nothing can need any more of windows that ended before; how many.
+
+        A few are left of each window for ever: without them it would count as
+        never read, and be asked for again every night.
+        """
         with self._state.transaction() as db:
-            return db.execute("DELETE FROM observations WHERE end_ms <= ?", (before_ms,)).rowcount
+            crowded = db.execute(
+                "SELECT collection, start_ms, end_ms FROM observations WHERE end_ms <= ?"
+                " GROUP BY collection, start_ms, end_ms HAVING count(*) > ?",
+                (before_ms, KEPT_MAX),
+            ).fetchall()
+            deleted = 0
+            for window in crowded:
+                rows = db.execute(
+                    "SELECT id, at_ms, verdict, reason, expected, counted, fingerprint FROM observations"
+                    " WHERE collection = ? AND start_ms = ? AND end_ms = ? ORDER BY at_ms, id",
+                    window,
+                ).fetchall()
+                kept = needed([_observation(*row[1:]) for row in rows])
+                gone = [(row[0],) for place, row in enumerate(rows) if place not in kept]
+                db.executemany("DELETE FROM observations WHERE id = ?", gone)
+                deleted += len(gone)
+        return deleted
+
+
+def needed(observations: Sequence[Observation]) -> set[int]:
+    """The places of those of one window, in the order of their times, that a later look can need. Pure.
+
+    The last two, for what changed between them; the first of the matches in a
+    row at the end, for how far they lie apart; and the last that accounted for
+    every event, for whether one that is missed had been seen: at most
+    :data:`KEPT_MAX`.
+    """
+    last = len(observations) - 1
+    accounted = [place for place, one in enumerate(observations) if one.verdict in ACCOUNTED]
+    first = last
+    while first > 0 and _matches_alike(observations[first - 1], observations[last]):
+        first -= 1
+    return {place for place in (last, last - 1, first, *accounted[-1:]) if place >= 0}
+
+
+def _matches_alike(one: Observation, other: Observation) -> bool:
+    return one.verdict is other.verdict is Verdict.MATCH and one.fingerprint == other.fingerprint
+
+
+def _observation(
+    at_ms: int, verdict: str, reason: str, expected: int | None, counted: int | None, fingerprint: str
+) -> Observation:
+    return Observation(at_ms, Verdict(verdict), reason, expected or 0, counted or 0, fingerprint)

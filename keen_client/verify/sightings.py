@@ -19,6 +19,7 @@ from keen_client.events.identity import BLOCK_ENTRIES, EntryId
 from keen_client.queries import Analysis, AnyOf, Filter, Timeframe
 from keen_client.queries.filters import AnyFilter
 from keen_client.verify.answer import QueryApi, instant_or_none, record, row_list, whole
+from keen_client.verify.parts import REFUSALS, ask_in_parts
 
 #: Ids that one page of blocks holds, as far as the log knows.
 PAGE_IDS_MAX: Final = 10_000
@@ -58,14 +59,23 @@ def sight_origin(
     """Every event of *origin* in *timeframe*, page by page; *entries* are what the log knows of it, by seq.
 
     The pages cover all blocks, so events unknown to the log are found too.
+    Where the server refuses one, all are asked for in smaller ones.
 
     Raises:
         ApiError: no answer, or not what was asked for.
     """
-    found: list[Sighting] = []
-    for blocks in _pages(entries):
-        found.extend(_ask(api, collection, timeframe, [Filter("kc.o", "eq", origin), *blocks], _STAMPED))
-    return found
+    own, page_ids = Filter("kc.o", "eq", origin), PAGE_IDS_MAX
+    while True:
+        found: list[Sighting] = []
+        try:
+            for blocks in _pages(entries, page_ids):
+                found.extend(_ask(api, collection, timeframe, [own, *blocks], _STAMPED))
+        except REFUSALS:
+            page_ids = min(page_ids, len(entries)) // 2
+            if page_ids < BLOCK_ENTRIES:
+                raise
+        else:
+            return found
 
 
 def sight_ids(
@@ -74,26 +84,32 @@ def sight_ids(
     timeframe: Timeframe,
     tokens: Mapping[EntryId, Sequence[str]],
     control: EntryId | None = None,
+    names_max: int = IDS_PER_QUERY_MAX,
 ) -> dict[EntryId, list[Sighting]]:
     """What *timeframe* shows of each id, or of an event with one of its *tokens*; absent ids have an empty list.
 
     Every query asks for *control* too, an event that is believed to be there:
     an answer without it shows no absence. It has an empty list where any
-    answer lacked it.
+    answer lacked it. A query names at most *names_max* ids and as many tokens;
+    what the server refuses is asked for in smaller parts.
 
     Raises:
         ApiError: no answer, or not what was asked for.
     """
     found: dict[EntryId, list[Sighting]] = {entry_id: [] for entry_id in tokens}
+    by_token = {token: entry_id for entry_id in tokens for token in tokens[entry_id]}
     controls: list[list[Sighting]] = []
-    for part in _parts(tokens, IDS_PER_QUERY_MAX - (control is not None)):
-        ids = [str(entry_id) for entry_id in part]
-        by_token = {token: entry_id for entry_id in part for token in tokens[entry_id]}
-        if control is not None:
-            ids.append(str(control))
-            controls.append([])
-        named = AnyOf([Filter("kc.id", "in", ids), Filter(_TOKEN, "in", list(by_token))])
-        for sighting in _ask(api, collection, timeframe, [named], (*_STAMPED, _TOKEN)):
+
+    def ask(part: Sequence[EntryId]) -> list[Sighting]:
+        ids = [str(entry_id) for entry_id in (*part, *([] if control is None else [control]))]
+        own = [token for entry_id in part for token in tokens[entry_id]]
+        named = AnyOf([Filter("kc.id", "in", ids), Filter(_TOKEN, "in", own)])
+        return _ask(api, collection, timeframe, [named], (*_STAMPED, _TOKEN))
+
+    most = min(IDS_PER_QUERY_MAX, names_max) - (control is not None)
+    for sightings in ask_in_parts(sorted(tokens), most, ask, lambda entry_id: max(1, len(tokens[entry_id]))):
+        controls.append([])
+        for sighting in sightings:
             entry_id = sighting.id if sighting.id in found else by_token.get(sighting.token or "")
             if entry_id is not None:
                 found[entry_id].append(sighting)
@@ -110,27 +126,12 @@ def days_around(entries: Iterable[Entry]) -> Timeframe:
     return Timeframe((min(days) - 1) * MS_PER_DAY, (max(days) + 2) * MS_PER_DAY)
 
 
-def _parts(tokens: Mapping[EntryId, Sequence[str]], most: int) -> Iterator[list[EntryId]]:
-    """The ids in lists of which neither ids nor tokens are more than *most*."""
-    part: list[EntryId] = []
-    named = 0
-    for entry_id in sorted(tokens):
-        more = max(1, len(tokens[entry_id]))
-        if part and named + more > most:
-            yield part
-            part, named = [], 0
-        part.append(entry_id)
-        named += more
-    if part:
-        yield part
-
-
-def _pages(entries: Sequence[Entry]) -> Iterator[list[AnyFilter]]:
+def _pages(entries: Sequence[Entry], page_ids: int) -> Iterator[list[AnyFilter]]:
     """Filters on ``kc.b`` that cut all blocks into pages; the outer ones have no outer bound.
 
     With several pages the last one looks for events that have no block at all.
     """
-    bounds = sorted({entry.seq // BLOCK_ENTRIES for entry in entries[PAGE_IDS_MAX::PAGE_IDS_MAX]})
+    bounds = sorted({entry.seq // BLOCK_ENTRIES for entry in entries[page_ids::page_ids]})
     if not bounds:
         yield []
         return

@@ -129,7 +129,8 @@ class Verifier:
         found: dict[str, set[EntryId]] = {kind: set() for kind in (*_KINDS, "absent")}
         for collection, wanted in sorted(by_collection.items()):
             tokens = tokens_of(self._log.state, [entry.id for entry in wanted])
-            for entry_id, sightings in sight_ids(self._api, collection, HORIZON, tokens).items():
+            shown = sight_ids(self._api, collection, HORIZON, tokens, names_max=self._features().list_max)
+            for entry_id, sightings in shown.items():
                 kinds = {kind_of(entries[entry_id], sighting) for sighting in sightings}
                 kind = next((kind for kind in _KINDS if kind in kinds), "absent")
                 found[kind].add(entry_id)

@@ -145,6 +145,26 @@ def test_partial_reads_never_call_an_event_missing_and_eligible(make_rig: Callab
     assert {window.state for window in report.windows} <= {Verdict.DISPUTED, Verdict.SETTLING}
 
 
+def test_a_cap_on_groups_is_met_with_smaller_pages(make_rig: Callable[..., Rig]) -> None:
+    """Every lost event is found although the server refuses answers of more than sixty groups."""
+    rig = make_rig("lose=0.03", "group-cap=60")
+    rig.record_and_send(1000)
+    report = rig.verify()
+    assert rig.server.faults.counters["group-cap"] > 0
+    assert len(report.eligible) == rig.server.faults.counters["lose"] > 0
+    assert report.exit_status() == 4
+
+
+def test_a_cap_on_scans_leaves_windows_incomplete(make_rig: Callable[..., Rig]) -> None:
+    """What cannot be asked is neither a match nor missing."""
+    rig = make_rig("lose=0.03", "scan-cap=500")
+    rig.record_and_send(1000)
+    report = rig.verify()
+    assert {window.state for window in report.windows} == {Verdict.INCOMPLETE}
+    assert all("scans at most 500" in window.reason for window in report.windows)
+    assert (report.eligible, report.exit_status()) == ((), 32)
+
+
 def test_the_confirmation_asks_over_all_time(make_rig: Callable[..., Rig]) -> None:
     """A lost event is confirmed absent, any other present."""
     rig = make_rig("lose=0.03")

@@ -10,6 +10,7 @@ import pytest
 
 from keen_client import KeenClient, NightlyLockedError, UsageError
 from keen_client._foundation.clock import ms_to_datetime
+from keen_client.verify.observations import KEPT_MAX, WHOLE_MS, Observations
 from keen_client.verify.verdict import Verdict
 
 DAY = ("2026-10-01", "2026-10-02")
@@ -47,6 +48,26 @@ def test_standard_suspects_replays_confirms_and_rests(rig: Any) -> None:
     there = rig.there()
     assert len(there) == 40
     assert set(there.values()) == {1}
+
+
+def test_a_night_thins_what_was_seen_of_old_windows(rig: Any) -> None:
+    """Read twelve times while young, with all that was seen; a few reads are left when old, and it is still final."""
+    rig.record_and_send(5)
+    for _ in range(12):
+        rig.advance(hours=24)
+        rig.client.verify(*DAY)
+    stored = Observations(rig.client.need_machinery().log.state)
+    span = ("purchases", 1_790_812_800_000, 1_790_899_200_000, 3_600_000)
+    rig.nightly()
+    (young,) = stored.read(*span).values()
+    assert len(young) >= 12
+    rig.advance(hours=WHOLE_MS / 3_600_000)
+    rig.nightly()
+    (old,) = stored.read(*span).values()
+    assert len(old) <= KEPT_MAX
+    assert old[-1] == young[-1]
+    (window,) = rig.client.verify(*DAY).windows
+    assert window.state is Verdict.FINAL
 
 
 def test_a_swallowed_replay_is_resent_under_a_new_token_after_eight_days(rig: Any) -> None:
