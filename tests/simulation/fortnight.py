@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +24,6 @@ from tests.simulation.world import World, waiting_in
 
 #: The hours of which events are recorded and sent, one batch each.
 HOURS: Final = (8, 16)
-#: The night job runs at this hour of the next morning, give or take.
-NIGHT_HOUR: Final = 3
 #: Events that somebody else sends under ids of ours, in each hour of such a day.
 IMPOSTORS: Final = 2
 
@@ -72,9 +71,8 @@ def run(scenario: Scenario, seed: int, directory: Path | None = None) -> Fortnig
                     when = f"day {day}"
                     _begin(fortnight, day)
                     _back_fill(fortnight, day)
-                    if day < scenario.days:
-                        _work(fortnight, day)
-                    _night(fortnight, day)
+                    for hour, act in _acts(scenario, day):
+                        act(fortnight, day, hour)
                 when = "the end"
                 with _estimates(fortnight, scenario.days + scenario.nights):
                     fortnight.end = world.client.verify(
@@ -126,22 +124,25 @@ def _mode(scenario: Scenario) -> str:
     return str(scenario.all_faults.get("tokens", "edge"))
 
 
-def _work(fortnight: Fortnight, day: int) -> None:
+def _acts(scenario: Scenario, day: int) -> list[tuple[int, Callable[[Fortnight, int, int], None]]]:
+    """What is done in a day, hour by hour: the job runs last, in the night that follows."""
+    work = [(hour, _work) for hour in HOURS if day < scenario.days]
+    return sorted([*work, *((hour, _night) for hour in scenario.job_hours)], key=itemgetter(0))
+
+
+def _work(fortnight: Fortnight, day: int, hour: int) -> None:
+    """Record and send the events of an hour: some when it is over, the others a little later, in a batch of their own."""
     scenario, world = fortnight.scenario, fortnight.world
-    count = scenario.heavy.get(day, scenario.events)
-    for hour in HOURS:
-        # Some are recorded when their hour is over, the others a little later, in a batch of their own.
-        world.advance_to(hour_ms(day, hour + 1))
-        world.record(count - count // 3, hour_ms(day, hour), scenario.collections)
-        if day in scenario.impostors:
-            world.impersonate(IMPOSTORS, hour_ms(day, hour))
-        world.record_by_others(
-            scenario.others, hour_ms(day, hour), scenario.collections, at_ours=scenario.others_at_ours
-        )
-        world.client.flush()
-        world.clock.advance(600)
-        world.record(count // 3, hour_ms(day, hour), scenario.collections)
-        world.client.flush()
+    count, start_ms = scenario.heavy.get(day, scenario.events), hour_ms(day, hour)
+    world.advance_to(start_ms + MS_PER_HOUR)
+    world.record(count - count // 3, start_ms, scenario.collections)
+    if day in scenario.impostors:
+        world.impersonate(IMPOSTORS, start_ms)
+    world.record_by_others(scenario.others, start_ms, scenario.collections, at_ours=scenario.others_at_ours)
+    world.client.flush()
+    world.clock.advance(600)
+    world.record(count // 3, start_ms, scenario.collections)
+    world.client.flush()
 
 
 def _back_fill(fortnight: Fortnight, day: int) -> None:
@@ -152,10 +153,11 @@ def _back_fill(fortnight: Fortnight, day: int) -> None:
         world.client.flush()
 
 
-def _night(fortnight: Fortnight, day: int) -> None:
+def _night(fortnight: Fortnight, day: int, hour: int) -> None:
+    """Run the job at *hour* of *day*, give or take; what it reports has to be true."""
     scenario, world = fortnight.scenario, fortnight.world
     chance = random.Random(fortnight.seed * 1_000 + day)
-    world.advance_to(hour_ms(day + 1, NIGHT_HOUR) + chance.randrange(60) * MS_PER_MINUTE)
+    world.advance_to(hour_ms(day, hour) + chance.randrange(60) * MS_PER_MINUTE)
     with _estimates(fortnight, day):
         report = world.client.nightly(preset="standard", max_replay=_allowed(scenario.max_replay, day))
     fortnight.nights[day] = report

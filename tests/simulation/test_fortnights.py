@@ -15,7 +15,9 @@ from tests.simulation.fortnight import HOURS, Fortnight, run
 from tests.simulation.invariants import FIRST_OF_A_RUN
 from tests.simulation.reached import EVERYTHING
 from tests.simulation.scenarios import (
+    SEED,
     SINGLES,
+    TALES,
     VALUES,
     Scenario,
     all_pairs,
@@ -24,8 +26,6 @@ from tests.simulation.scenarios import (
     some_pairs,
 )
 
-#: What the suite runs with; other seeds: ``python -m tests.simulation --seed N --seeds M``.
-SEED = 1
 PAIRS = 14
 #: Fortnights that together come to every rung of the ladder, every finding and every state.
 REACHING = (
@@ -54,6 +54,12 @@ def _ids(scenario: Scenario) -> str:
 @pytest.mark.parametrize("scenario", SINGLES, ids=_ids)
 def test_a_fault_of_the_server_is_mended_or_named(scenario: Scenario) -> None:
     """Nothing is counted twice, no match is false, and in the end all is there once or named."""
+    ran(scenario.name)
+
+
+@pytest.mark.parametrize("scenario", TALES, ids=_ids)
+def test_what_happens_over_days_is_mended_or_named(scenario: Scenario) -> None:
+    """The same of faults that come and go, of clocks, clones and other producers."""
     ran(scenario.name)
 
 
@@ -171,6 +177,16 @@ def test_events_of_a_running_clone_under_our_ids_are_collisions_and_ours_never_r
     assert named.isdisjoint(_tokens_of_copies(fortnight))
 
 
+def test_a_day_that_surfaces_within_the_patience_of_its_tokens_is_there_once() -> None:
+    """Resent meanwhile under the tokens that the delayed ones have: the resends are dropped, and all of it matches."""
+    fortnight = ran("week-late-with-tokens")
+    resent = _tokens_of_copies(fortnight)
+    assert resent
+    assert all(set(tokens) == {entry_id} for entry_id, tokens in resent.items())
+    assert fortnight.end is not None
+    assert not any(window.duplicate for window in fortnight.end.windows)
+
+
 def test_a_lost_day_stops_the_breaker_until_a_person_allows_it() -> None:
     """Nothing of it is resent before; then everything is, once, and it matches."""
     fortnight = ran("day-lost")
@@ -227,7 +243,7 @@ def test_an_event_that_vanished_before_it_was_seen_and_comes_back_is_named() -> 
 def test_an_event_that_vanished_after_it_was_seen_is_never_resent() -> None:
     """It stays missing by name until it comes back; then its window matches again, with one copy of it."""
     fortnight = ran("vanished-and-came-back")
-    assert _tokens_of_copies(fortnight) == {}
+    assert _tokens_of_copies(fortnight) == {}, "no run resent any, in all the nights that missed them"
     vanished = {
         str(entry_id)
         for night in fortnight.nights.values()
