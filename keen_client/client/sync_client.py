@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -170,41 +170,50 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
             BatchTooLargeError: over 100,000 events or 256 MB. Nothing was recorded.
             EventLogError, ClientClosedError: as for :meth:`add_event`.
         """
-        self._mind_closed()
-        encoded = self._encode_all(events)
-        if self._machinery is None:
-            receipts = [self.paper_receipt(event) for event in encoded]
-        else:
-            recorded = self._machinery.log.record_all(encoded)
-            self._machinery.courier.notify()
-            receipts = [
-                Receipt(str(r.id), e.collection, ms_to_datetime(r.timestamp_ms))
-                for e, r in zip(encoded, recorded, strict=True)
-            ]
+        encoded: list[EncodedEvent] = []
+        for _, event in self._encode_each(events):
+            if isinstance(event, InvalidEventError):
+                raise event
+            encoded.append(event)
         result: dict[str, list[Receipt]] = {collection: [] for collection in events}
-        for receipt in receipts:
+        for receipt in self._record_all(encoded):
             result[receipt.collection].append(receipt)
         return result
 
-    def _encode_all(self, events: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[EncodedEvent]:
+    def _record_all(self, encoded: Sequence[EncodedEvent]) -> list[Receipt]:
+        if self._machinery is None:
+            return [self.paper_receipt(event) for event in encoded]
+        recorded = self._machinery.log.record_all(encoded)
+        self._machinery.courier.notify()
+        return [
+            Receipt(str(r.id), e.collection, ms_to_datetime(r.timestamp_ms))
+            for e, r in zip(encoded, recorded, strict=True)
+        ]
+
+    def _encode_each(
+        self, events: Mapping[str, Iterable[Mapping[str, Any]]]
+    ) -> Iterator[tuple[str, EncodedEvent | InvalidEventError]]:
+        """Each event with its collection, in order, or why it is refused; raises what is wrong with the whole call."""
+        self._mind_closed()
         if not isinstance(events, Mapping):
             raise InvalidEventError(
                 f"add_events takes a mapping of collections, not a {type(events).__name__}; nothing was recorded",
                 "pass {collection: [event, ...]}",
             )
-        encoded: list[EncodedEvent] = []
-        size_bytes = 0
+        count = size_bytes = 0
         for collection, bodies in events.items():
             _check_list(collection, bodies)
             for index, body in enumerate(bodies):
                 try:
-                    encoded.append(encode_event(collection, body, naive_datetimes=self._naive))
+                    event = encode_event(collection, body, naive_datetimes=self._naive)
                 except InvalidEventError as error:
                     _place(error, collection, index)
-                    raise
-                size_bytes += encoded[-1].size_bytes
-                check_call_size(len(encoded), size_bytes)
-        return encoded
+                    yield collection, error
+                    continue
+                count += 1
+                size_bytes += event.size_bytes
+                check_call_size(count, size_bytes)
+                yield collection, event
 
     # ---- what the async twin is built from ----------------------------------------------
 
