@@ -53,14 +53,17 @@ def test_the_client_of_this_package_sends_over_https(
 ) -> None:
     """``SSL_CERT_FILE`` is all that a client needs to trust a server of one's own."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.cert))
-    with _served(certificate) as server, KeenClient(
-        server.project_id,
-        server.write_key,
-        server.read_key,
-        base_url=server.url,
-        log=tmp_path / "log",
-        background=False,
-    ) as keen:
+    with (
+        _served(certificate) as server,
+        KeenClient(
+            server.project_id,
+            server.write_key,
+            server.read_key,
+            base_url=server.url,
+            log=tmp_path / "log",
+            background=False,
+        ) as keen,
+    ):
         keen.add_event("c", {"a": 1})
         keen.flush()
         assert keen.count("c", timeframe="this_1_days") == 1
