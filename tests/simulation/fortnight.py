@@ -76,7 +76,9 @@ def run(scenario: Scenario, seed: int, directory: Path | None = None) -> Fortnig
                 when = "the end"
                 with _estimates(fortnight, scenario.days + scenario.nights):
                     fortnight.end = world.client.verify(
-                        ms_to_iso(midnight_ms(0)), ms_to_iso(midnight_ms(scenario.days)), preset="standard"
+                        ms_to_iso(midnight_ms(0)),
+                        ms_to_iso(midnight_ms(scenario.days)),
+                        preset=scenario.preset,
                     )
                 fortnight.reached |= found_in([fortnight.end]) | world.wire.asked
                 check_end(world, scenario, fortnight.end)
@@ -159,7 +161,7 @@ def _night(fortnight: Fortnight, day: int, hour: int) -> None:
     chance = random.Random(fortnight.seed * 1_000 + day)
     world.advance_to(hour_ms(day, hour) + chance.randrange(60) * MS_PER_MINUTE)
     with _estimates(fortnight, day):
-        report = world.client.nightly(preset="standard", max_replay=_allowed(scenario.max_replay, day))
+        report = world.client.nightly(preset=scenario.preset, max_replay=_allowed(scenario.max_replay, day))
     fortnight.nights[day] = report
     reports = [report.before] if report.after is report.before else [report.before, report.after]
     fortnight.reached |= found_in(reports)

@@ -44,8 +44,9 @@ class Mutant:
             yield
 
 
-def _standard(**changes: Any) -> Mapping[str, Preset]:
-    return MappingProxyType({**PRESETS, "standard": attrs.evolve(PRESETS["standard"], **changes)})
+def _with(name: str, **changes: Any) -> Mapping[str, Preset]:
+    """The presets, with other values in one of them."""
+    return MappingProxyType({**PRESETS, name: attrs.evolve(PRESETS[name], **changes)})
 
 
 def _rests_since_its_end(facts: WindowFacts, now_ms: int) -> int:
@@ -65,9 +66,15 @@ def _always(*_: object, **__: object) -> int:
 MUTANTS: Final = (
     Mutant(
         name="settles in an hour",
-        patches={"verify.presets.PRESETS": _standard(settle_ms=MS_PER_HOUR)},
+        patches={"verify.presets.PRESETS": _with("standard", settle_ms=MS_PER_HOUR)},
         scenario="every-six-hours",
         wrong="resent although present",
+    ),
+    Mutant(
+        name="settles in a day what may be late by a week",
+        patches={"verify.presets.PRESETS": _with("ledger", settle_ms=MS_PER_DAY)},
+        scenario="a-week-of-delay-under-ledger",
+        wrong="copies made by the client",
     ),
     Mutant(
         name="settles from a window's end, whenever its events were sent",
@@ -89,7 +96,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="takes another token in the next run",
-        patches={"verify.presets.PRESETS": _standard(second_tier_after_ms=MS_PER_HOUR)},
+        patches={"verify.presets.PRESETS": _with("standard", second_tier_after_ms=MS_PER_HOUR)},
         scenario="week-late-with-tokens",
         wrong="copies made by the client",
     ),

@@ -32,7 +32,7 @@ class Scenario:
     ``faults`` are on for the whole fortnight, ``changes`` turn some on (or
     off, by None) from a day on. ``events``: recorded in a batch and collection,
     by day where ``heavy`` says so. ``backfill``: on a day, events dated in the
-    first hour of an earlier day's. ``job_hours``: when the job runs, in hours from midnight on. ``others``: how many events others write in an hour,
+    first hour of an earlier day's. ``preset``: with which the job runs, ``job_hours``: when, in hours from midnight on. ``others``: how many events others write in an hour,
     at the instants of ours or not, and ``impostors``: the days on which some of theirs have ids of ours. ``resurrect`` and ``release``: days on
     which what vanished comes back and what is delayed is shown. ``offset_hours``: what the server's clock is off, from
     a day on. ``max_replay``: what a person allows, from a day on.
@@ -51,6 +51,7 @@ class Scenario:
     events: int = 24
     heavy: Mapping[int, int] = attrs.field(factory=dict)
     backfill: Mapping[int, int] = attrs.field(factory=dict)
+    preset: str = "standard"
     job_hours: tuple[int, ...] = (27,)
     others: int = 0
     others_at_ours: bool = False
@@ -196,6 +197,24 @@ TALES: Final[tuple[Scenario, ...]] = (
         days=SHORT_DAYS,
         nights=SHORT_NIGHTS,
         reached=frozenset({"lose", "delay"}),
+    ),
+    Scenario(
+        name="a-week-of-delay-under-ledger",
+        preset="ledger",
+        # Nothing swallows a resend, so only waiting keeps what is late from being there twice.
+        faults={"lose": 0.03, "delay": "0.2:168h", "tokens": "off"},
+        days=SHORT_DAYS,
+        nights=20,
+        reached=frozenset({"lose", "delay", "eligible", "state final"}),
+    ),
+    Scenario(
+        name="hours-of-delay-under-fast",
+        preset="fast",
+        faults={"lose": 0.03, "delay": "0.3:5h", "tokens": "off"},
+        job_hours=(10, 15, 21, 27),
+        days=SHORT_DAYS,
+        nights=SHORT_NIGHTS,
+        reached=frozenset({"lose", "delay", "eligible"}),
     ),
     Scenario(
         name="day-lost",
