@@ -44,7 +44,18 @@ def test_import_loads_no_optional_extra() -> None:
     program = "import sys, keen_client; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()).isdisjoint(
-        {"duckdb", "starlette", "uvicorn", "rich", "pytest", "hypothesis", "pyarrow", "pandas", "polars"}
+        {
+            "cryptography",
+            "duckdb",
+            "starlette",
+            "uvicorn",
+            "rich",
+            "pytest",
+            "hypothesis",
+            "pyarrow",
+            "pandas",
+            "polars",
+        }
     )
 
 
