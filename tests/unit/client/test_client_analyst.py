@@ -90,12 +90,19 @@ ANALYSES: dict[str, dict[str, Any]] = {
 }
 
 
+def _in_order(value: Any) -> Any:
+    """Groups and distinct values come in no order."""
+    if isinstance(value, dict):
+        return {name: _in_order(member) for name, member in value.items()}
+    return sorted(map(_in_order, value), key=repr) if isinstance(value, list) else value
+
+
 @pytest.mark.parametrize("name", ANALYSES)
 def test_every_shape_of_answer_becomes_a_table(shop: KeenClient, name: str) -> None:
     """As many rows in the table as rows, under the same columns; the value is Keen's own."""
     analysis = Analysis(event_collection="sales", timeframe=DAY, **ANALYSES[name])
     result = shop.run(analysis)
-    assert result.value == shop.query(analysis)
+    assert _in_order(result.value) == _in_order(shop.query(analysis))
     table = result.to_arrow()
     assert table.num_rows == len(result.rows) > 0
     assert table.column_names == list(result.columns)
