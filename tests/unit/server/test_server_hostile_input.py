@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from keen_client.server.openapi_schemas import QUERY_PARAMETERS
 
 if TYPE_CHECKING:
     from tests.unit.server.conftest import Desk
@@ -208,6 +211,47 @@ def test_a_callback_that_is_a_name_gets_its_script(desk: Desk, callback: str) ->
     assert reply.text == f'{callback}({{"result":1}});'
     assert reply.headers["content-type"].startswith("application/javascript")
     assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+#: Values, as JSON, of which most are of the wrong type wherever they stand.
+ODD: Final = [
+    *("null", "true", "0", "-1", "1.5", "1e308", "-9223372036854775809", "18446744073709551615", "1e18"),
+    *('""', '"."', '"a..b"', '"*"', '"\\u0000"', '"nan"', '"1e400"', f'"{"9" * 5_000}"', f'"{"x" * 5_000}"'),
+    *("[]", "{}", "[[]]", "[null]", "[1]", "[{}]", '["a","a"]', '["a",1]', f"{'[' * 60}{']' * 60}"),
+    *('{"a":1}', '{"property_name":["a"]}', '[{"property_name":{}}]', '[{"operator":[]}]'),
+    *('{"start":1,"end":2}', '{"start":"0001-01-01T00:00:00+14:00","end":"9999-12-31"}'),
+    *('"this_999999_years"', '"every_999999_minutes"', '"every_0_days"'),
+]
+QUERY: Final[dict[str, Any]] = {
+    "event_collection": "c",
+    "timeframe": "this_2_days",
+    "target_property": "a",
+    "percentile": 50,
+    "group_by": "b",
+    "interval": "daily",
+    "analyses": {"x": {"analysis_type": "sum", "target_property": "a"}},
+    "steps": [{"event_collection": "c", "actor_property": "a"}],
+}
+
+
+#: The type of query that reads a parameter; all others are read by any.
+READ_BY: Final = {
+    "analyses": "multi_analysis",
+    "steps": "funnel",
+    **dict.fromkeys(("latest", "property_names", "email", "content_type", "content_encoding"), "extraction"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(QUERY_PARAMETERS))
+def test_no_value_of_a_parameter_breaks_a_query(desk: Desk, name: str) -> None:
+    """Each parameter with each odd value: answered or refused with a reason, never a 5xx."""
+    desk.write({"a": 1, "b": "x"}, {"a": 2.5, "b": None})
+    rest = {key: value for key, value in QUERY.items() if key != name}
+    for odd in ODD:
+        body = f"{json.dumps(rest)[:-1]},{json.dumps(name)}:{odd}}}"
+        reply = desk.call("POST", f"/queries/{READ_BY.get(name, 'percentile')}", content=body)
+        assert reply.status_code in (200, 400, 404), (odd, reply.text)
+        assert reply.status_code == 200 or reply.json().keys() == {"message", "error_code"}
 
 
 JSON: Final = st.recursive(
