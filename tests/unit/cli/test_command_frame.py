@@ -169,6 +169,8 @@ def test_the_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None
         ("serve", "--port", "70000"),
         ("serve", "--fault", "lose=2"),
         ("serve", "--fault", "nonsense"),
+        ("serve", "--tls-cert", "no-such-file", "--tls-key", "no-such-file"),
+        ("serve", "--tls-cert", "cert-without-a-key"),
         ("demo", "--events", "0"),
         ("demo", "--fault", "lose"),
         ("demo", "--fault", "delay=0.1:2h"),
