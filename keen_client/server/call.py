@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -19,6 +19,9 @@ from keen_client.server.refusal import (
     Refusal,
     bad_request,
 )
+
+#: A length with more digits is not even read as a number.
+_MAX_LENGTH_DIGITS: Final = 15
 
 
 class Call:
@@ -57,7 +60,7 @@ class Call:
             text = f"A body must not be compressed ({encoding[:64]}); nothing was stored."
             raise Refusal(415, UNSUPPORTED_ENCODING, text)
         announced = headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
+        if announced.isdecimal() and (len(announced) > _MAX_LENGTH_DIGITS or int(announced) > MAX_BODY_BYTES):
             raise _too_large()
         chunks: list[bytes] = []
         size = 0

@@ -153,6 +153,8 @@ def test_every_body_is_bounded(desk: Desk) -> None:
     ):
         reply = desk.call(method, path, headers={"Content-Length": str(MAX_BODY_BYTES + 1)}, content=b"{}")
         assert _refusal(reply) == (413, "RequestTooLargeError"), path
+        endlessly = {"Content-Length": "9" * 5_000}
+        assert _refusal(desk.call(method, path, headers=endlessly, content=b"{}"))[0] == 413
         assert _refusal(desk.call(method, path, content=endless())) == (413, "RequestTooLargeError"), path
 
 
