@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
+from keen_client.server.faults import NAMES
 from keen_client.verify.report import WindowReport
 from keen_client.verify.verdict import Verdict
 from tests.simulation.fortnight import HOURS, Fortnight, run
@@ -67,6 +68,12 @@ def test_what_happens_over_days_is_mended_or_named(scenario: Scenario) -> None:
 def test_two_faults_at_once_are_mended_or_named(scenario: Scenario) -> None:
     """The same of pairs, in which one fault may hide the other."""
     ran(scenario.name)
+
+
+def test_every_fault_that_the_server_knows_is_simulated() -> None:
+    """A fault without a fortnight of its own would be one of which nothing is shown."""
+    alone = {name for scenario in SINGLES for name in scenario.all_faults if scenario.name.startswith(name)}
+    assert alone == set(NAMES)
 
 
 def test_the_selection_of_pairs_has_every_fault() -> None:
