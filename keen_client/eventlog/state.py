@@ -1,9 +1,10 @@
 """``state.db``: the one file of the log that changes.
 
 Fully synchronous, with a rollback journal: each transaction is on disk when it
-returns. Schema and migrations by sqlite-utils; the hot statements by the
-connection under it. One connection a process, shared by its threads behind a
-lock; a forked child opens its own and never touches its parent's.
+returns. Schema and migrations by sqlite-utils, when there is something to
+make or migrate; all else by sqlite3. One connection a process, shared by its
+threads behind a lock; a forked child opens its own and never touches its
+parent's.
 """
 
 from __future__ import annotations
@@ -14,13 +15,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
-
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
 
 from keen_client._foundation.files import PRIVATE_FILE_MODE, file_identity
 from keen_client.errors import EventLogDamagedError, EventLogFullError, EventLogTooNewError
@@ -33,19 +30,8 @@ BUSY_TIMEOUT_SECONDS: Final = 30.0
 
 _ResultT = TypeVar("_ResultT")
 
-_migrations: Final = Migrations("keen_client")
-
-
-@_migrations(name="0001_initial")
-def _initial(db: Database) -> None:
-    schema = resources.files("keen_client.eventlog").joinpath("sql/state.sql").read_text("utf-8")
-    # Statement by statement: executescript would commit the migration's transaction.
-    statement = ""
-    for line in schema.splitlines():
-        statement += line.split("--", 1)[0] + "\n"
-        if sqlite3.complete_statement(statement):
-            db.execute(statement)
-            statement = ""
+#: Every migration of ``state.db``, in order; :mod:`keen_client.eventlog.migrations` holds what they do.
+MIGRATIONS: Final = ("0001_initial",)
 
 
 class State:
@@ -89,7 +75,6 @@ class State:
             if not self._read_only:
                 self._connection.execute("PRAGMA synchronous=EXTRA")
                 self._connection.execute("PRAGMA fullfsync=1")
-            self._database = Database(self._connection, recursive_triggers=False, strict=True)
             self._migrate()
         except BaseException as error:
             self._connection.close()
@@ -99,28 +84,33 @@ class State:
         self._identity = file_identity(self.path)
 
     def _migrate(self) -> None:
-        ours = {migration.name for migration in _migrations._migrations}  # noqa: SLF001 — no public list
-        foreign = [done.name for done in _migrations.applied(self._database) if done.name not in ours]
+        applied = self._applied()
+        foreign = [name for name in applied if name not in MIGRATIONS]
         if foreign:
             raise EventLogTooNewError(
                 f"state.db was written by a later version ({', '.join(foreign)}); nothing was changed",
                 "upgrade keen_client",
                 path=self.path,
             )
-        if not self._read_only and _migrations.pending(self._database):
-            self._connection.execute("BEGIN IMMEDIATE")  # of two processes that make it one does
-            try:
-                _migrations.apply(self._database)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._undo()
-                raise
+        if self._read_only or len(applied) == len(MIGRATIONS):
+            return
+        from keen_client.eventlog.migrations import migrate
 
-    @property
-    def database(self) -> Database:
-        """The sqlite-utils view, for reading and for people."""
-        self._mind_fork()
-        return self._database
+        self._connection.execute("BEGIN IMMEDIATE")  # of two processes that make it one does
+        try:
+            migrate(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._undo()
+            raise
+
+    def _applied(self) -> list[str]:
+        """The names of the migrations that the file has seen, in order."""
+        run = self._connection.execute
+        if not run("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
+            return []
+        names = run("SELECT name FROM _sqlite_migrations WHERE migration_set = 'keen_client' ORDER BY id")
+        return [name for (name,) in names]
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -16,7 +16,7 @@ import pytest
 
 from keen_client.errors import EventLogDamagedError, EventLogTooNewError
 from keen_client.eventlog.directory import LogDirectory
-from keen_client.eventlog.state import State
+from keen_client.eventlog.state import MIGRATIONS, State
 
 
 def test_state_is_private_and_fully_synchronous(directory: LogDirectory, state: State) -> None:
@@ -32,7 +32,7 @@ def test_two_processes_that_make_it_at_once_both_get_it(directory: LogDirectory)
     script = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from keen_client.eventlog.state import State
+        from keen_client.eventlog.state import MIGRATIONS, State
         print("ready", flush=True)
         sys.stdin.readline()
         State(Path(sys.argv[1])).count("opened", 1)
@@ -94,6 +94,24 @@ def test_threads_share_the_connection(state: State) -> None:
     assert state.counter("n") == 40
 
 
+def test_every_migration_is_known_by_name(state: State) -> None:
+    """A file is up to date when it has seen those that are named, and no other is there."""
+    with state.reading() as db:
+        applied = db.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
+    assert tuple(name for (name,) in applied) == MIGRATIONS
+
+
+def test_opening_a_file_that_is_up_to_date_loads_no_sqlite_utils(
+    directory: LogDirectory, state: State
+) -> None:
+    """It brings pandas with it, where that is installed: half a second for nothing."""
+    program = (
+        "import sys; from pathlib import Path; from keen_client.eventlog.state import State;"
+        "State(Path(sys.argv[1])).counter('n'); sys.exit('sqlite_utils' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(directory.path)], check=False).returncode == 0
+
+
 def test_later_version_s_state_is_refused_unchanged(directory: LogDirectory, state: State) -> None:
     """Whoever downgrades is told to upgrade again."""
     with state.transaction() as db:
@@ -143,7 +161,7 @@ def test_reader_waits_for_no_thread_that_is_gone(directory: LogDirectory) -> Non
     script = textwrap.dedent("""
         import os, sys, threading, warnings
         from pathlib import Path
-        from keen_client.eventlog.state import State
+        from keen_client.eventlog.state import MIGRATIONS, State
         warnings.simplefilter("ignore")
         state = State(Path(sys.argv[1]))
         began, stop = threading.Event(), threading.Event()
