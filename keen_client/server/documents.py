@@ -6,13 +6,14 @@ leaves the documents of before or of after, never a mixture.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from keen_client._foundation.files import write_whole
 
 
 class Documents:
@@ -59,15 +60,4 @@ class Documents:
         if self._path is None:
             return
         members = (orjson.dumps(name) + b":" + text for name, text in texts.items())
-        unfinished = self._path.with_name(f".{self._path.name}")
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(b"{" + b",\n".join(members) + b"}\n")
-            file.flush()
-            os.fsync(descriptor)
-        unfinished.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(self._path, b"{" + b",\n".join(members) + b"}\n")
