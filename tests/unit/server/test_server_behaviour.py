@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -14,29 +13,10 @@ import pytest
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
 from keen_client.server import FaultEngine, Project, Store, create_app, parse_faults
 from keen_client.server.reply import ConnectionCut
+from tests.unit.server.turned_clock import TurnedClock
 
 PROJECT: Final = Project("5f0000000000000000000001", "W", "R", "M")
-NOON_MS: Final = 1_790_856_000_000  # 2026-10-01T12:00:00Z
 WIDE: Final = {"start": "1970-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}
-
-
-class TurnedClock:
-    """A clock that stands still until the test moves ``now_ms``."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOON_MS
-
-    def wall_ms(self) -> int:
-        return self.now_ms
-
-    def monotonic_ns(self) -> int:
-        return self.now_ms * 1_000_000
-
-    def wait(self, event: threading.Event, timeout_seconds: float | None) -> bool:
-        return event.is_set()
-
-    def sleep(self, seconds: float) -> None:
-        self.now_ms += round(seconds * 1_000)
 
 
 class House:

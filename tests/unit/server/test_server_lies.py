@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,32 +18,16 @@ from keen_client.server.control import Control
 from keen_client.server.intake import Intake
 from keen_client.server.query import parse_query
 from keen_client.server.refusal import Refusal
+from tests.unit.server.turned_clock import NOON_MS, TurnedClock
 
-NOON_MS: Final = 1_790_856_000_000  # 2026-10-01T12:00:00Z
 HOURS: Final = {"start": "2026-10-01T10:00:00Z", "end": "2026-10-01T14:00:00Z"}
-
-
-class _Clock:
-    now_ms = NOON_MS
-
-    def wall_ms(self) -> int:
-        return self.now_ms
-
-    def monotonic_ns(self) -> int:
-        return self.now_ms * 1_000_000
-
-    def wait(self, event: threading.Event, timeout_seconds: float | None) -> bool:
-        return event.is_set()
-
-    def sleep(self, seconds: float) -> None:
-        self.now_ms += round(seconds * 1_000)
 
 
 class Desk:
     """The parts of the server without HTTP: write, ask, change faults."""
 
     def __init__(self, directory: Path | None = None, seed: int = 7) -> None:
-        self.clock = _Clock()
+        self.clock = TurnedClock()
         self.faults = FaultEngine(seed=seed)
         self.directory = directory
         self.open()

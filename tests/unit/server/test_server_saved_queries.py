@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.unit.server.workbench import NOON_MS, PROJECT, WIDE, Workbench
+from tests.unit.server.turned_clock import NOON_MS
+from tests.unit.server.workbench import PROJECT, WIDE, Workbench
 
 COUNT: Final[dict[str, Any]] = {"analysis_type": "count", "event_collection": "c", "timeframe": "this_7_days"}
 DAILY: Final[dict[str, Any]] = {**COUNT, "interval": "daily"}
