@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +12,13 @@ from typing import Any
 import pytest
 
 import keen_client
+import keen_client.compat
 from keen_client import KeenClient
 from keen_client.api.cached_datasets import SyncCachedDatasets
 from keen_client.api.saved_queries import SavedQueries
 
 PAGE = "docs/reference/python_api.md"
+COMPAT_MODULES = [f".{found.name}" for found in pkgutil.iter_modules(keen_client.compat.__path__)]
 #: What the async twin is built from.
 INTERNAL = {"encode", "event_log", "need_machinery", "notify", "paper_receipt"}
 
@@ -40,6 +44,14 @@ def test_every_call_of_the_interfaces_is_named(page: Callable[[str], Any], prefi
         call = re.search(rf"[.`]{name}\(([^)]*)\)", rows)
         assert call is not None, name
         assert re.findall(r"(\w+)(?==|,|$)", re.sub(r"=\w+", "", call[1])) == parameters, name
+
+
+@pytest.mark.parametrize("module", ["", *COMPAT_MODULES])
+def test_every_name_for_programs_of_keen_0_7_is_named(page: Callable[[str], Any], module: str) -> None:
+    """Settings, functions, classes and errors of compat, and of the modules within."""
+    named = set(re.findall(r"`(?:\w+\.)?(\w+)", page(PAGE).text))
+    package = importlib.import_module(f"keen_client.compat{module}")
+    assert set(getattr(package, "__all__", ())) - named == set()
 
 
 def test_every_value_is_named(page: Callable[[str], Any]) -> None:
