@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from keen_client._foundation.clock import ms_to_iso
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, ms_to_iso
 from keen_client.server.faults import parse_duration
 from keen_client.verify.report import VerifyReport, WindowReport
 from keen_client.verify.verdict import Verdict
@@ -20,8 +20,8 @@ from tests.simulation.world import Recorded, World
 
 #: The first attempt number of a replay run.
 FIRST_OF_A_RUN: Final = 100
-#: The preset's last look is ten days after a window closed; the first one closes on day 0.
-DAYS_UNTIL_FINAL: Final = 11
+#: The presets' last look is ten days after the last send, by the job of the night after at the latest.
+FINAL_AFTER_MS: Final = 11 * MS_PER_DAY + 2 * MS_PER_HOUR
 #: A window: its collection and its start.
 Place = tuple[str, int]
 
@@ -129,8 +129,13 @@ def check_end(world: World, scenario: Scenario, report: VerifyReport) -> None:
     if scenario.heals:
         bad = {ms_to_iso(w.start_ms): (w.state, w.reason) for w in windows.values() if w.state not in _GOOD}
         assert not bad, f"faults are over and windows do not match: {_some(bad)}"
-        if scenario.days + scenario.nights > DAYS_UNTIL_FINAL:
-            assert any(w.state is Verdict.FINAL for w in windows.values()), "no window became final"
+        late = {
+            ms_to_iso(start_ms): windows[collection, start_ms].state
+            for (collection, start_ms), sent_ms in _last_sends(world, width_ms).items()
+            if now_ms - max(sent_ms, start_ms + width_ms) > FINAL_AFTER_MS
+            and windows[collection, start_ms].state is not Verdict.FINAL
+        }
+        assert not late, f"matched for long enough and not final: {_some(late)}"
 
 
 def _check_named(copies: Copies, windows: Iterable[WindowReport], now_ms: int, exempt: set[str]) -> None:
@@ -152,6 +157,16 @@ def _check_named(copies: Copies, windows: Iterable[WindowReport], now_ms: int, e
     assert named["duplicate"] <= doubled, f"no duplicates: {_some(named['duplicate'] - doubled)}"
     unnamed = nulled - exempt - named["corrupt"] - _all(windows, "disputed")
     assert not unnamed, f"unnamed nulled events: {_some(unnamed)}"
+
+
+def _last_sends(world: World, width_ms: int) -> Mapping[Place, int]:
+    """When an event of each window was last sent, by the client's clock."""
+    found: dict[Place, int] = {}
+    for entry_id, sends in world.wire.sent.items():
+        event = world.recorded[entry_id]
+        place = (event.collection, event.timestamp_ms // width_ms * width_ms)
+        found[place] = max(found.get(place, 0), *(sent.at_ms for sent in sends))
+    return found
 
 
 def _expected(world: World, width_ms: int) -> Mapping[Place, set[str]]:
