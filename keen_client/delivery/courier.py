@@ -14,6 +14,7 @@ import attrs
 
 from keen_client._foundation.clock import MS_PER_SECOND, Clock
 from keen_client.delivery.outcome import Turn
+from keen_client.delivery.prefork import is_before_fork_in_c
 from keen_client.delivery.sender import Sender, StepKind
 from keen_client.errors import KeenError
 from keen_client.eventlog.outbox import Backlog
@@ -96,7 +97,7 @@ class Courier:
         if not self._background or self._closed:
             return
         self._mind_fork()
-        if not self._lanes:
+        if not self._lanes and not is_before_fork_in_c():
             self._start_lane()
         if not self._wake.is_set():
             self._wake.set()
@@ -154,6 +155,11 @@ class Courier:
         if pause is not None:
             reason = pause.reason
         left = backlog.unsent
+        if not reason and backlog.unknown:  # neither the time nor a pause hinders: only a proof helps
+            reason = (
+                f"it is not known whether the server has {backlog.unknown:,} events;"
+                " a query settles that: verify, or run the nightly job"
+            )
         return FlushReport(
             acknowledged=state.counter("acknowledged") - acknowledged,
             rejected=state.counter("rejected") - rejected,

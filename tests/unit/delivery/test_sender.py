@@ -397,6 +397,20 @@ def test_flush_without_a_limit_ends_when_the_network_is_down(desk: Desk) -> None
     assert "refused" in report.reason
 
 
+def test_flush_says_why_events_are_left_that_no_attempt_would_settle(desk: Desk) -> None:
+    """Unknown entries wait for a query, not for a sender: the reason is told though nothing was tried."""
+    desk.honoured = False
+    desk.record(3)
+    sender = desk.sender(ScriptedUploader(fail(OutcomeUnknownError("cut"))))
+    courier = Courier(sender, desk.clock, HookSet(), background=False)
+    assert courier.flush().reason == "cut"
+
+    report = courier.flush()
+
+    assert report.unknown == 3
+    assert "not known whether the server has 3 events" in report.reason
+
+
 def test_flush_waits_for_what_another_thread_has_under_way(desk: Desk) -> None:
     """A batch in flight in another lane is not left out of the report."""
     desk.record(5)
