@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import threading
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,12 +70,13 @@ def sync_directory(path: Path) -> None:
 
 
 def make_private_directory(path: Path) -> bool:
-    """Make *path* (and its parents), readable by its owner only, and sync every new name; True when it is new."""
+    """Make *path* and its missing parents, for their owner only, and sync every new name; True when it is new."""
     if path.is_dir():
         return False
     new = [path, *(parent for parent in path.parents if not parent.exists())]
-    path.mkdir(mode=PRIVATE_DIRECTORY_MODE, parents=True, exist_ok=True)
     for directory in reversed(new):
+        # Not by parents=True: whoever may write to a parent can put another directory in the place of *path*.
+        directory.mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
         sync_directory(directory.parent)
     return True
 
@@ -86,8 +87,10 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
     Under its name it stands only once the block has ended without an error.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE_MODE)
+    # A new file under a name that nobody can guess: in a directory that others may write to, a file or
+    # a link of theirs would be written to instead.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from pathlib import Path
@@ -139,6 +140,8 @@ def serve(
             Certificate.load(tls_cert, tls_key)
     except ValueError as error:
         raise UsageError(f"{error}; nothing was started", "see `keen-client serve --help`") from error
+    # DuckDB makes its files as the umask lets; they hold what only the owner may read.
+    os.umask(0o077)
     if data is not None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
 

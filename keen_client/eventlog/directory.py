@@ -117,6 +117,7 @@ class LogDirectory:
         """
         try:
             make_private_directory(self.path)
+            self.check_owner()  # it may have been there, put up by somebody who wants to read along
             make_private_directory(self.segments)
             if not self.description.exists():
                 content = {

@@ -68,6 +68,8 @@ class Engine:
         }
         self._durable = path is not None
         self._connection = duckdb.connect(":memory:" if path is None else str(path), config=config)
+        if path is not None:
+            path.chmod(0o600)  # DuckDB makes it readable by whom the umask lets
         # Nothing that a query can say reaches the file system or the network.
         self._connection.execute("SET enable_external_access = false")
         self._tables: dict[str, _Table] = {}

@@ -287,15 +287,12 @@ def garbage(seed: int, *, stores: bool) -> Trouble:
     return trouble
 
 
-def delayed(seconds: float, then: Trouble | None = None) -> Trouble:
-    """Let the request wait before it passes, or before *then*."""
+def delayed(seconds: float) -> Trouble:
+    """Let the request wait before it passes."""
 
     def trouble(exchange: Exchange) -> None:
         threading.Event().wait(seconds)
-        if then is None:
-            exchange.answer(*exchange.store())
-        else:
-            then(exchange)
+        exchange.answer(*exchange.store())
 
     return trouble
 

@@ -78,11 +78,44 @@ def test_new_content_is_synced_before_it_takes_the_name(
 
 
 def test_a_private_directory_and_its_parents(tmp_path: Path) -> None:
-    """The last is readable by its owner only; True when it is new, False when it was there."""
+    """Each that is new is its owner's only, whatever the umask; True when it is new, False when it was there."""
     path = tmp_path / "a" / "b"
-    assert files.make_private_directory(path)
-    assert mode(path) == 0o700
+    usual = os.umask(0)
+    try:
+        assert files.make_private_directory(path)
+    finally:
+        os.umask(usual)
+    assert (mode(path), mode(path.parent)) == (0o700, 0o700)
     assert not files.make_private_directory(path)
+
+
+def test_a_file_is_not_written_through_what_others_laid_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each writing has a temporary name of its own, which no link and no file of others can have taken."""
+    names: list[str] = []
+
+    def noting(self: Path, target: Path) -> Path:
+        names.append(self.name)
+        assert not self.is_symlink()
+        assert mode(self) == 0o600
+        return rename(self, target)
+
+    rename = Path.replace
+    monkeypatch.setattr(Path, "replace", noting)
+    for _ in range(3):
+        files.write_whole(tmp_path / "f", b"x")
+    assert len(set(names)) == 3
+
+
+def test_a_link_under_the_name_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    """Whoever put a link there does not choose which file is overwritten."""
+    other = tmp_path / "other"
+    other.write_bytes(b"untouched")
+    (tmp_path / "f").symlink_to(other)
+    files.write_whole(tmp_path / "f", b"new")
+    assert other.read_bytes() == b"untouched"
+    assert not (tmp_path / "f").is_symlink()
 
 
 def test_allocated_space_is_really_taken(tmp_path: Path) -> None:
