@@ -5,10 +5,15 @@ queues its waiters fairly. It has two traps: it is dropped when *any*
 descriptor of the file is closed in the process, and it does not exclude the
 threads of one process. So there is one :class:`LockFile` a file and process,
 kept for the life of the process, with a thread lock for each byte.
+
+Where greenlets stand in for threads (gevent's ``monkey.patch_all``), waiting in
+the kernel would stop the whole process, the holder of another lock included:
+there a waiter asks again and again, and the other greenlets go on.
 """
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import struct
@@ -17,6 +22,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import BuiltinFunctionType
 from typing import Final
 
 from keen_client._foundation.clock import SystemClock
@@ -30,6 +36,8 @@ if sys.platform != "win32":
 
 #: How often a waiter asks again when the kernel will not queue it.
 _ASK_AGAIN_SECONDS: Final = 0.01
+#: How often a greenlet asks, which has no queue at all: about as long as a commit takes.
+_GREENLET_ASKS_AGAIN_SECONDS: Final = 0.002
 
 #: ``struct flock`` of this system: its layout, and the order of its members.
 _FLOCK: Final = (
@@ -141,8 +149,12 @@ class LockFile:
                     return True
                 if timeout_seconds <= 0:
                     return False
-                waiter = self._waiters[offset] = _Waiter(self, offset)
-            waiter.wanted = True
+                if not _has_greenlets():
+                    waiter = self._waiters[offset] = _Waiter(self, offset)
+            if waiter is not None:
+                waiter.wanted = True
+        if waiter is None:
+            return self._ask_until_free(offset, timeout_seconds)
         got = waiter.acquired.wait(timeout_seconds)
         with self._guard:
             if got or waiter.acquired.is_set():
@@ -150,6 +162,14 @@ class LockFile:
                 return True
             waiter.wanted = False
             return False
+
+    def _ask_until_free(self, offset: int, timeout_seconds: float) -> bool:
+        deadline_ns = _clock.monotonic_ns() + int(timeout_seconds * 1e9)
+        while not self._try_lockf(offset):
+            if _clock.monotonic_ns() >= deadline_ns:
+                return False
+            _clock.sleep(_GREENLET_ASKS_AGAIN_SECONDS)
+        return True
 
     def _try_lockf(self, offset: int) -> bool:
         try:
@@ -246,6 +266,11 @@ class _Waiter:
                 _clock.sleep(_ASK_AGAIN_SECONDS)
             else:
                 return
+
+
+def _has_greenlets() -> bool:
+    """Whether what starts as a thread here is a greenlet: the interpreter's own function was replaced."""
+    return not isinstance(_thread.start_new_thread, BuiltinFunctionType)
 
 
 def _registry_guard() -> threading.Lock:

@@ -66,12 +66,24 @@ class Committer:
                     "the client is closed; the event was not recorded, and what was recorded before is in the log",
                     "make a new client",
                 )
-            self._queue.append(_Waiting(event, future, loop))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="keen-client-commit", daemon=True)
-                self._thread.start()
-            self._ready.notify()
+                self._thread = self._start()
+            has_thread = self._thread is not None
+            if has_thread:
+                self._queue.append(_Waiting(event, future, loop))
+                self._ready.notify()
+        if not has_thread:
+            return self._log.record(event)
         return await future
+
+    def _start(self) -> threading.Thread | None:
+        """The thread, started; None where no more can be: then the loop has to wait for the disk."""
+        thread = threading.Thread(target=self._run, name="keen-client-commit", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the machine's limit, or the interpreter is shutting down
+            return None
+        return thread
 
     def close(self) -> None:
         """Commit what was handed over, then end the thread; waits for the disk. Idempotent."""

@@ -396,5 +396,22 @@ def test_a_forked_child_commits_by_a_thread_of_its_own(tmp_path: Path) -> None:
     asyncio.run(client.close())
 
 
+def test_where_no_thread_can_be_started_the_event_is_recorded_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the machine's limit, or while the interpreter ends: nothing hangs, and a later event tries again."""
+    client = AsyncKeenClient("p1", log=tmp_path / "log", base_url=NOWHERE, background=False)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refuse)
+        asyncio.run(_add(client, "limited"))
+    asyncio.run(_add(client, "unlimited"))
+    assert [event.event["who"] for event in client.log.entries()] == ["limited", "unlimited"]
+    asyncio.run(client.close())
+
+
 async def _add(client: AsyncKeenClient, who: str) -> None:
     await asyncio.wait_for(client.add_event("c", {"who": who}), 60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import socket
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -99,6 +101,27 @@ def test_no_thread_where_none_was_wanted(
     assert our_threads() == []
     client.close()
     assert our_threads() == []
+
+
+def test_no_thread_is_started_before_uwsgi_has_made_its_workers(
+    make_client: MakeClient, desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One would stand still in the master for good, with its locks; the first event of a worker starts it."""
+    worker = 0
+    uwsgi = ModuleType("uwsgi")
+    uwsgi.__dict__.update(worker_id=lambda: worker, mule_id=lambda: 0)
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
+    client = make_client(background=True, http_client=desk.http, delivery_config=FAST)
+    early = client.add_event("c", {})
+    assert our_threads() == []
+
+    worker = 1
+    late = client.add_event("c", {})
+    assert our_threads() == ["keen-client-sender-0"]
+    assert client.flush().is_drained
+    client.close()
+    assert set(desk.ids) == {early.id, late.id}
+    assert len(desk.ids) == 2
 
 
 # ---- the end ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,6 +160,27 @@ def test_caller_gives_up_in_time_and_the_next_one_gets_the_lock(tmp_path: Path) 
     assert lock.holds(7)
     lock.release(7)
     end(holder)
+
+
+def test_where_threads_are_greenlets_nobody_waits_in_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A greenlet in the kernel's queue would stop all others: it asks again, starts no thread, and gives up in time."""
+    real = _thread.start_new_thread
+
+    def start_greenlet(*arguments: Any) -> int:  # as gevent's monkey.patch_all puts one there
+        return real(*arguments)
+
+    lock = LockFile.at(tmp_path / "locks")
+    holder = start(tmp_path / "locks", HOLDER)
+    monkeypatch.setattr(_thread, "start_new_thread", start_greenlet)
+    assert not lock.acquire(7, 0.02)
+    assert [thread.name for thread in threading.enumerate() if thread.name == "keen-client-lock"] == []
+    tell(holder)
+    assert lock.acquire(7, 30)
+    assert lock.holds(7)
+    lock.release(7)
+    assert end(holder) == 0
 
 
 def test_lock_that_arrives_when_nobody_wants_it_is_given_back(tmp_path: Path) -> None:
