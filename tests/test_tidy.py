@@ -112,6 +112,37 @@ def test_no_file_names_a_path_of_one_machine() -> None:
     assert found == []
 
 
+def test_nothing_in_the_package_runs_what_it_reads() -> None:
+    """No pickle, no YAML, no eval, no shell: what comes from a disk or a network stays data."""
+    loaders = {"dill", "marshal", "pickle", "shelve", "yaml"}
+    runners = {"eval", "exec", "compile", "__import__", "system", "popen", "getoutput", "getstatusoutput"}
+    found: list[str] = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                bad = any(alias.name.split(".")[0] in loaders for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                bad = (node.module or "").split(".")[0] in loaders
+            elif isinstance(node, ast.Call):
+                shell = any(keyword.arg == "shell" for keyword in node.keywords)
+                bad = shell or _called(node) in runners
+            else:
+                continue
+            if bad:
+                found.append(f"{_name(path)}:{node.lineno}")
+    assert found == []
+
+
+def _called(call: ast.Call) -> str:
+    """``eval`` of ``eval(...)``, ``os.system`` as ``system``; empty for other methods, such as ``re.compile``."""
+    match call.func:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id="os" | "subprocess" | "builtins"), attr=name):
+            return name
+    return ""
+
+
 def test_ci_script_can_be_run() -> None:
     """The developer's check and CI's are the same file."""
     script = ROOT / ".ci" / "run"

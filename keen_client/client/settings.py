@@ -7,6 +7,7 @@ Secrets come from arguments, from ``KEEN_…_KEY``, or from a file that
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -168,8 +169,10 @@ def _from_environment(name: str, environment: Mapping[str, str]) -> str | None:
 
 def _read_file(config_file: Path | None) -> dict[str, Any]:
     path = Path(CONFIG_FILE) if config_file is None else config_file
-    if config_file is None and not path.is_file():
-        return {}
+    if config_file is None:
+        if not path.is_file():
+            return {}
+        _refuse_of_others(path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -188,6 +191,17 @@ def _read_file(config_file: Path | None) -> dict[str, Any]:
             f"known are: {', '.join(sorted({*ENVIRONMENT, *TABLES}))}",
         )
     return content
+
+
+def _refuse_of_others(path: Path) -> None:
+    """A file that merely lies about says where keys go: somebody else must not have written it."""
+    status = path.stat()
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & stat.S_IWOTH:
+        raise ConfigurationError(
+            f"{path} of the working directory is another user's, or all may write to it;"
+            " it was not used and nothing was sent",
+            f"name it if it is to be trusted: --config {path}",
+        )
 
 
 def _config(kind: type[_ConfigT], content: Mapping[str, Any], table: str) -> _ConfigT:

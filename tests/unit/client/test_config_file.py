@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,24 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, content: str, says: str) -
 
     with pytest.raises(ConfigurationError, match=says):
         read_settings({"project_id": "p"}, {}, file, reads_file=True)
+
+
+@pytest.mark.parametrize("trick", ["another's", "all may write"])
+def test_a_file_that_somebody_else_laid_out_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trick: str
+) -> None:
+    """In the working directory it would choose where the keys go; who trusts it names it."""
+    file = tmp_path / "keen-client.toml"
+    file.write_text(CONTENT)
+    if trick == "another's":
+        monkeypatch.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
+        if file.stat().st_uid == 0:  # root's own files are trusted, so that this one has to be given away
+            os.chown(file, 12_345, 12_345)
+    else:
+        file.chmod(0o666)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigurationError, match="nothing was sent") as caught:
+        read_settings({}, {}, reads_file=True)
+    assert "--config" in str(caught.value.hint)
+    assert read_settings({}, {}, Path("keen-client.toml"), reads_file=True).project_id == "p1"
