@@ -142,7 +142,7 @@ def test_a_server_that_is_not_there_keeps_no_event_out(monkeypatch: pytest.Monke
         assert client.add_events({"python_test": [{"hello": "goodbye"}]}) == {
             "python_test": [{"success": True}]
         }
-        assert client.flush(0.5).acknowledged == 0
+        assert client.flush(0.1).acknowledged == 0
         assert len(list(client.log.entries())) == 2
 
 

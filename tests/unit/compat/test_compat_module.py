@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from collections.abc import Iterator
@@ -119,6 +120,7 @@ def test_threads_that_call_first_share_one_client(monkeypatch: pytest.MonkeyPatc
     assert sorted(event["number"] for event in _recorded()) == list(range(8))
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("is_made", [True, False], ids=["before", "after"])
 def test_a_forked_child_goes_on(is_made: bool) -> None:
     """With the client made before the fork or by the child itself; parent and child record in one log."""
@@ -138,6 +140,7 @@ def test_a_forked_child_goes_on(is_made: bool) -> None:
     assert {event["who"] for event in _recorded()} == expected
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_waits_for_a_client_that_is_being_made() -> None:
     """A child never inherits half a client, nor a lock that a thread of its parent held."""
     keen.project_id, keen.write_key = "p", "w"
@@ -165,8 +168,6 @@ def test_a_fork_waits_for_a_client_that_is_being_made() -> None:
 
 def test_the_functions_show_their_parameters() -> None:
     """To ``help()`` and editors: those of the method, without the client, under this module's name."""
-    import inspect
-
     assert next(iter(inspect.signature(keen.count).parameters)) == "event_collection"
     assert (keen.count.__module__, keen.count.__qualname__) == ("keen_client.compat", "count")
     assert all(getattr(keen, name).__doc__ for name in keen.__all__ if callable(getattr(keen, name)))
