@@ -175,9 +175,8 @@ def test_the_functions_show_their_parameters() -> None:
 
 def test_only_this_module_keeps_a_client() -> None:
     """The main package has none, however the program imports."""
-    assert not [
-        name for name in vars(keen_client) if isinstance(vars(keen_client)[name], keen_client.KeenClient)
-    ]
+    kept = list(vars(keen_client).values())
+    assert not [value for value in kept if isinstance(value, keen_client.KeenClient)]
     for name in keen.__all__:
         assert hasattr(keen, name)
     assert sorted(keen.__all__) == keen.__all__
