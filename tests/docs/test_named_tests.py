@@ -48,3 +48,17 @@ def test_every_guarantee_of_the_readme_has_its_test(page: Callable[[str], Any]) 
     ][2:]
     assert len(rows) >= 8
     assert [row[0] for row in rows if not re.search(r"tests/[\w/]+\.py::test_\w+", row[-1])] == []
+
+
+def test_every_defence_has_its_test() -> None:
+    """Each row of a table of defences, in its last column; each kind of attacker has its table."""
+    text = (ROOT / "docs/explanation/security.md").read_text(encoding="utf-8")
+    tables = re.findall(
+        r"^\|[^\n]*\| test \|\n\| --- \| --- \| --- \|\n((?:\|[^\n]*\n)+)", text, flags=re.MULTILINE
+    )
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for table in tables for line in table.splitlines()
+    ]
+    assert len(tables) == 6
+    assert [row[0] for row in rows if len(row) != 3] == []
+    assert [row[0] for row in rows if not re.search(r"tests/[\w/]+\.py::test_\w+", row[-1])] == []

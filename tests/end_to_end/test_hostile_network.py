@@ -7,6 +7,7 @@ was not stored, *unknown* where nobody can tell; and no key stands anywhere.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 import random
@@ -241,6 +242,30 @@ def test_results_in_another_order_cannot_be_seen_and_a_night_tells_what_they_did
         assert [str(event_id) for event_id in window.missing] == [poison.id]
         assert "1 refused or dropped, and there all the same" in window.reason
     assert stored(shared, collection) == list(range(1, EVENTS))
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_no_answer_writes_a_line_of_its_own_into_the_log(
+    shared: LocalServer,
+    proxy: HostileProxy,
+    tmp_path: Path,
+    collection: str,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+) -> None:
+    """Line breaks in the words of an answer, wherever they stand, reach neither the log nor the report."""
+    words = f"Odd\r\nCRITICAL forged {shared.write_key}"
+    body: dict[str, Any] = {"error_code": words, "message": words}
+    if status == 200:
+        error = {"success": False, "error": {"name": words, "description": words}}
+        body = {collection: [error] * EVENTS}
+    proxy.trouble = lambda exchange: exchange.answer(status, json.dumps(body).encode())
+    with client_of(shared, proxy.url, tmp_path / "log") as keen:
+        record(keen, collection)
+        report = keen.flush()
+        assert (report.acknowledged, report.rejected) == (0, 0)
+        assert "forged" not in report.reason
+    assert "forged" not in caplog.text
 
 
 # ---- redirects -----------------------------------------------------------------------------
