@@ -124,6 +124,8 @@ class Recorder:
         self._queue_lock = threading.Lock()
         self._queue: list[_Waiting] = []
         self._leader: _Waiting | None = None
+        #: The threads that record just now; one of them may be interrupted by a handler that wants to.
+        self._inside: set[int] = set()
         self._pid = os.getpid()  # last: another thread of a forked child may look at it meanwhile
 
     def append(self, event: EncodedEvent) -> Recorded:
@@ -136,9 +138,19 @@ class Recorder:
         """
         if self._pid != os.getpid():
             self._mind_fork()
-        if self._is_normal:
-            with self._commit_lock:
-                return self._commit((event,))[0]
+        thread = threading.get_ident()
+        if thread in self._inside:
+            raise _interrupted(self._directory)
+        self._inside.add(thread)
+        try:
+            if self._is_normal:
+                with self._commit_lock:
+                    return self._commit((event,))[0]
+            return self._append_in_group(event)
+        finally:
+            self._inside.discard(thread)
+
+    def _append_in_group(self, event: EncodedEvent) -> Recorded:
         waiting = _Waiting(event)
         try:
             with self._queue_lock:
@@ -175,8 +187,15 @@ class Recorder:
                 f"({CALL_EVENTS_MAX:,} and {CALL_SIZE_MAX_BYTES:,}); nothing was recorded",
                 "split the call",
             )
-        with self._commit_lock:
-            return self._commit(events)
+        thread = threading.get_ident()
+        if thread in self._inside:
+            raise _interrupted(self._directory)
+        self._inside.add(thread)
+        try:
+            with self._commit_lock:
+                return self._commit(events)
+        finally:
+            self._inside.discard(thread)
 
     def close(self) -> None:
         """Close the connection. What was recorded stays; recording again opens anew."""
@@ -403,6 +422,15 @@ class Recorder:
     def after_fork_in_child(self) -> None:
         """Start anew."""
         self._mind_fork()
+
+
+def _interrupted(directory: LogDirectory) -> EventLogBusyError:
+    """What a signal handler or a finalizer gets that records while its own thread does: waiting would never end."""
+    return EventLogBusyError(
+        "this thread is recording already, and was interrupted by a handler that records; that event was not recorded",
+        "have the handler set a flag, or hand the event to another thread",
+        path=directory.path,
+    )
 
 
 def _insert_many(writer: SegmentWriter, events: Sequence[EncodedEvent], now_ms: int) -> list[Recorded]:

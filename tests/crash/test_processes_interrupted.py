@@ -118,6 +118,35 @@ def test_daemon_threads_record_while_the_interpreter_ends(arena: Arena) -> None:
     assert len(arrived - script.receipts().keys()) <= 4
 
 
+@pytest.mark.parametrize("durability", ["full", "normal"])
+def test_signal_handler_that_records_in_the_middle_of_recording(arena: Arena, durability: str) -> None:
+    """It never waits for what it has interrupted: it gets a receipt, or an error that says nothing was recorded."""
+    served = arena.serve()
+    script = arena.run(
+        served,
+        f"""
+        from keen_client import EventLogBusyError
+        client = KeenClient(durability={durability!r})
+        def handle(number, frame):
+            try:
+                add(client, -1)
+            except EventLogBusyError as error:
+                assert "not recorded" in error.message
+                say("busy")
+        signal.signal(signal.SIGALRM, handle)
+        for number in range(400):
+            signal.setitimer(signal.ITIMER_REAL, 0.00002 * (1 + number % 50))
+            add(client, number)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        client.close()
+        """,
+    )
+    assert script.end() == 0
+    assert settle(arena, served) == script.receipts().keys()
+    assert len(script.receipts()) >= 400
+    assert "busy" in script.lines.read_text()
+
+
 def test_event_loop_closed_over_tasks_that_record(arena: Arena) -> None:
     """Cancelled with their loop, or left behind in it: the events are in the log once or not at all; the next loop works."""
     served = arena.serve()

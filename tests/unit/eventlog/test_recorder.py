@@ -537,6 +537,33 @@ def test_directory_that_cannot_be_written_is_told(
         make_desk().record()
 
 
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_handler_that_interrupts_recording_and_records_is_refused(
+    directory: LogDirectory, make_desk: MakeDesk, clock: Any, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    """It would wait for its own thread for ever: it gets an error, what it interrupted is recorded, and later both are."""
+    desk = make_desk(durability=durability)
+    desk.recorder.append(event(1))
+    real = clock.wall_ms
+    refused: list[EventLogBusyError] = []
+
+    def interrupted() -> int:
+        with pytest.raises(EventLogBusyError, match="that event was not recorded") as one:
+            desk.recorder.append(event(2))
+        with pytest.raises(EventLogBusyError, match="that event was not recorded") as many:
+            desk.recorder.append_all([event(3)])
+        refused.extend((one.value, many.value))
+        return int(real())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clock, "wall_ms", interrupted)
+        desk.recorder.append(event(4))
+        desk.recorder.append_all([event(5), event(6)])
+    desk.recorder.append(event(7))
+    assert len(refused) >= 4
+    assert [entry.body for entry in entries(directory)] == [event(n).body for n in (1, 4, 5, 6, 7)]
+
+
 def test_tries_are_bounded(
     directory: LogDirectory, make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
