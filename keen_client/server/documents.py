@@ -43,7 +43,7 @@ class Documents:
     def change(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Set the documents of *changes*, remove those that are None: all or nothing.
 
-        On return they survive a crash. Raises :class:`OSError` where they could not be made durable; then
+        On return they survive a crash. Raises :class:`OSError` where they could not be written; then
         nothing has changed.
         """
         with self._lock:

@@ -138,7 +138,7 @@ def test_what_could_not_be_kept_is_not_there(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", full)
+        patch.setattr("keen_client._foundation.files.sync_descriptor", full)
         assert durable_desk.call("POST", "/keys", json={"name": "two"}).status_code == 500
         assert durable_desk.call("POST", f"/keys/{made['key']}/revoke").status_code == 500
     assert durable_desk.call("GET", "/keys").json() == [made]
