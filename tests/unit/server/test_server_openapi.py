@@ -159,6 +159,7 @@ def operations(desk: Desk, document: dict[str, Any]) -> list[Operation]:
     return [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
 def test_no_request_that_the_document_gives_rise_to_breaks_the_server(
     desk: Desk, operations: list[Operation], mode: schemathesis.GenerationMode

@@ -129,6 +129,7 @@ def remembered(world: World, unseen: Collection[int]) -> list[tuple[str, int, in
         ]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     plan=st.lists(st.tuples(st.integers(0, 119), st.sampled_from(FAULTS)), min_size=1, max_size=40),
@@ -182,6 +183,7 @@ def test_ways_are_taken(make_world: Callable[..., World]) -> None:
     assert signature.THREES_AMONG_MAX > 0
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     share=st.floats(0.01, 0.6),

@@ -160,6 +160,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_a_copy_once_named_is_named_as_long_as_it_is_there(
