@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from keen_client.errors import EventLogError
+from keen_client.errors import ClientClosedError, EventLogError
 from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, take_part
@@ -31,7 +31,11 @@ PICKED_AT_ONCE: Final = 500
 
 
 class Shelf:
-    """Reads entries by origin and seq. Thread-safe; fork-safe."""
+    """Reads entries by origin and seq. Thread-safe; fork-safe.
+
+    Once closed it opens nothing more, and each look at a file raises
+    :class:`ClientClosedError`: to have no entries to give would say that they are gone.
+    """
 
     def __init__(self, directory: LogDirectory, state: State) -> None:
         self._directory = directory
@@ -39,6 +43,7 @@ class Shelf:
         self._readers: OrderedDict[str, SegmentReader] = OrderedDict()
         self._lock = threading.RLock()
         self._parked = False
+        self._closed = False
         self._pid = os.getpid()
         take_part(self)
 
@@ -150,12 +155,17 @@ class Shelf:
             self._drop(origin)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, for good."""
         with self._held():
+            self._closed = True
             for origin in list(self._readers):
                 self._drop(origin)
 
     def _reader(self, origin: str) -> SegmentReader | None:
+        if self._closed:  # a sender's thread may outlive the close that did not wait for it
+            raise ClientClosedError(
+                "the log was closed; nothing was read, and what was recorded is in it", "make a new client"
+            )
         reader = self._readers.get(origin)
         if reader is not None:
             self._readers.move_to_end(origin)
