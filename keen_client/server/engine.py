@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import duckdb
 import orjson
 
 from keen_client.server.columns import (
@@ -28,6 +27,7 @@ from keen_client.server.columns import (
     json_path,
     typed,
 )
+from keen_client.server.database import Database
 from keen_client.server.tail import Entry
 
 #: Below this many rows, reading the JSON is cheaper than adding columns.
@@ -62,16 +62,9 @@ class Engine:
     """The tables. Not thread-safe; the store's lock guards every call."""
 
     def __init__(self, path: Path | None) -> None:
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
         self._durable = path is not None
-        self._connection = duckdb.connect(":memory:" if path is None else str(path), config=config)
-        if path is not None:
-            path.chmod(0o600)  # DuckDB makes it readable by whom the umask lets
-        # Nothing that a query can say reaches the file system or the network.
-        self._connection.execute("SET enable_external_access = false")
+        self._database = Database(path)
+        self._connection = self._database.connection
         self._tables: dict[str, _Table] = {}
         self.folded_seq = 0
         self.latest_visible_ms = 0
@@ -80,19 +73,20 @@ class Engine:
         self._open_tables()
 
     def _open_tables(self) -> None:
-        run = self._connection.execute
-        run("CREATE TABLE IF NOT EXISTS collections (number INTEGER, name VARCHAR)")
-        run("CREATE TABLE IF NOT EXISTS shredded (number INTEGER, slot INTEGER, path VARCHAR)")
-        run("CREATE TABLE IF NOT EXISTS tokens (collection VARCHAR, token VARCHAR, at_ms BIGINT)")
-        run("CREATE TABLE IF NOT EXISTS progress (folded_seq BIGINT)")
-        if not self.fetch("SELECT folded_seq FROM progress"):
-            run("INSERT INTO progress VALUES (0)")
+        with self._transaction() as run:
+            run("CREATE TABLE IF NOT EXISTS collections (number INTEGER, name VARCHAR)")
+            run("CREATE TABLE IF NOT EXISTS shredded (number INTEGER, slot INTEGER, path VARCHAR)")
+            run("CREATE TABLE IF NOT EXISTS tokens (collection VARCHAR, token VARCHAR, at_ms BIGINT)")
+            run("CREATE TABLE IF NOT EXISTS progress (folded_seq BIGINT)")
+            if not self.fetch("SELECT folded_seq FROM progress"):
+                run("INSERT INTO progress VALUES (0)")
         self.folded_seq = int(self.fetch("SELECT max(folded_seq) FROM progress")[0][0])
         for number, name in self.fetch("SELECT number, name FROM collections ORDER BY number"):
             table = _Table(number, name)
             slots = self.fetch("SELECT path, slot FROM shredded WHERE number = $1 ORDER BY slot", [number])
             table.slots.update(dict(slots))
-            run(f"ALTER TABLE {table.sql} ADD COLUMN IF NOT EXISTS vanish BIGINT DEFAULT 0")
+            with self._transaction() as run:
+                run(f"ALTER TABLE {table.sql} ADD COLUMN IF NOT EXISTS vanish BIGINT DEFAULT 0")
             table.rows, latest, vanish = self.fetch(
                 f"SELECT count(*), coalesce(max(visible), 0), coalesce(max(vanish), 0) FROM {table.sql}"
             )[0]
@@ -102,7 +96,7 @@ class Engine:
 
     def close(self) -> None:
         """Close the database; what was folded is on disk where the store has a directory."""
-        self._connection.close()
+        self._database.close()
 
     @property
     def collections(self) -> list[str]:
@@ -225,7 +219,8 @@ class Engine:
         """Delete the events of *source* for which *condition* holds; how many there were."""
         table = self._tables[collection]
         sql = f"DELETE FROM {table.sql} WHERE seq IN (SELECT seq FROM {source.sql} WHERE {condition})"
-        deleted = int(self.fetch(sql, source.parameters.values)[0][0])
+        with self._transaction():
+            deleted = int(self.fetch(sql, source.parameters.values)[0][0])
         table.rows -= deleted
         return deleted
 
@@ -261,29 +256,31 @@ class Engine:
     def forget(self, start_ms: int, end_ms: int) -> list[tuple[str, str]]:
         """Delete the events with a timestamp in [start, end); their (collection, token), tokens too."""
         gone: list[tuple[str, str]] = []
-        for table in self._tables.values():
-            rows = self.fetch(
-                f"DELETE FROM {table.sql} WHERE ts >= $1 AND ts < $2"
-                " RETURNING json_extract_string(body, '$.keen.uniqueness_token')",
-                [start_ms, end_ms],
-            )
-            table.rows -= len(rows)
-            tokens = [token for (token,) in rows if token is not None]
-            gone.extend((table.name, token) for token in tokens)
-            if self._durable:
-                self._connection.execute(
-                    "DELETE FROM tokens WHERE collection = $1 AND token IN (SELECT unnest($2::VARCHAR[]))",
-                    [table.name, tokens],
+        with self._transaction() as run:
+            for table in self._tables.values():
+                rows = self.fetch(
+                    f"DELETE FROM {table.sql} WHERE ts >= $1 AND ts < $2"
+                    " RETURNING json_extract_string(body, '$.keen.uniqueness_token')",
+                    [start_ms, end_ms],
                 )
+                table.rows -= len(rows)
+                tokens = [token for (token,) in rows if token is not None]
+                gone.extend((table.name, token) for token in tokens)
+                if self._durable:
+                    run(
+                        "DELETE FROM tokens WHERE collection = $1 AND token IN (SELECT unnest($2::VARCHAR[]))",
+                        [table.name, tokens],
+                    )
         return gone
 
     def release(self, now_ms: int) -> int:
         """Make all delayed events visible; how many there were."""
         released = 0
         if self.latest_visible_ms > now_ms:
-            for table in self._tables.values():
-                rows = self.fetch(f"UPDATE {table.sql} SET visible = 0 WHERE visible > $1", [now_ms])
-                released += int(rows[0][0])
+            with self._transaction():
+                for table in self._tables.values():
+                    rows = self.fetch(f"UPDATE {table.sql} SET visible = 0 WHERE visible > $1", [now_ms])
+                    released += int(rows[0][0])
             self.latest_visible_ms = 0
         return released
 
@@ -291,15 +288,17 @@ class Engine:
         """Make the events that have vanished visible again, for good; how many there were."""
         returned = 0
         if self.some_vanish:
-            for table in self._tables.values():
-                sql = f"UPDATE {table.sql} SET vanish = 0 WHERE vanish > 0 AND vanish <= $1"
-                returned += int(self.fetch(sql, [now_ms])[0][0])
+            with self._transaction():
+                for table in self._tables.values():
+                    sql = f"UPDATE {table.sql} SET vanish = 0 WHERE vanish > 0 AND vanish <= $1"
+                    returned += int(self.fetch(sql, [now_ms])[0][0])
         return returned
 
     @contextmanager
     def _transaction(self) -> Iterator[Callable[..., object]]:
         """Run statements, all or none of which have an effect."""
         run = self._connection.execute
+        self._database.expect_write()
         run("BEGIN")
         try:
             yield run
