@@ -78,6 +78,10 @@ class Credential:
             return False
         return self.limits.get(permission, _NO_LIMIT).admits(name, operation)
 
+    def blocks(self, permissions: Collection[Permission], name: str) -> bool:
+        """Whether *name* is blocked under any of *permissions*, given or not: another of them does not open it."""
+        return any(name in self.limits.get(permission, _NO_LIMIT).blocked for permission in permissions)
+
     def may_read_index(self, dataset: str, index: Mapping[str, Any]) -> bool:
         """Whether the results of *dataset* for these index values (by property) may be read."""
         allowed = self.index_values.get(dataset, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -11,6 +11,7 @@ from keen_client.server.call import Call
 from keen_client.server.credential import Credential, forbidden
 from keen_client.server.filters import Filter
 from keen_client.server.permission import MASTER_ONLY, Permission
+from keen_client.server.refusal import not_found
 from keen_client.server.reply import deleted, json_reply, padded
 from keen_client.server.routing import PROJECT, Route
 from keen_client.server.saved_queries import SavedQueries
@@ -51,20 +52,25 @@ class SavedQueriesArea:
         return deleted()
 
     async def _result(self, call: Call) -> Response:
-        name = call.names["name"]
-        filters = _admitted(call.credential, self._saved.get(name))
+        name, credential = call.names["name"], call.credential
+        permissions = [permission for permission in _RESULTS if credential.may(permission, name)]
+        # Before it is looked for: who may not read it does not learn whether it is there.
+        if not permissions or credential.blocks(_RESULTS, name):
+            raise forbidden()
+        filters = _admitted(credential, permissions, self._saved.get(name))
         return padded(call, json_reply(await self._services.in_thread(self._saved.result, name, filters)))
 
 
-def _admitted(credential: Credential, definition: Mapping[str, Any]) -> tuple[Filter, ...]:
-    """The filters under which *credential* may read the result. Raises a 403 refusal where it may not.
+def _admitted(
+    credential: Credential, permissions: Sequence[Permission], definition: Mapping[str, Any]
+) -> tuple[Filter, ...]:
+    """The filters under which *credential*, with these *permissions* for its name, may read the result.
 
-    A cached query is a saved one too: either permission opens it.
+    A cached query is a saved one too: either permission opens it. Another is none to who may read cached
+    ones alone, and refused with a 404 like a name that nothing has.
     """
-    permissions = [Permission.SAVED_QUERIES]
-    if definition["refresh_rate"]:
-        permissions.append(Permission.CACHED_QUERIES)
-    for permission in permissions:
-        if credential.may(permission, definition["query_name"]):
-            return credential.filters_for(permission)
-    raise forbidden()
+    if Permission.SAVED_QUERIES in permissions:
+        return credential.filters_for(Permission.SAVED_QUERIES)
+    if not definition["refresh_rate"]:
+        raise not_found()
+    return credential.filters_for(Permission.CACHED_QUERIES)

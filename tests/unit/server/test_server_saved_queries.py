@@ -316,10 +316,49 @@ def test_a_key_for_cached_queries_reads_no_uncached_one(bench: Workbench) -> Non
     _put(bench, "plain")
     key = _key(bench, "cached_queries", {})
     assert bench.call("GET", "/queries/saved/cached/result", key=key).json()["result"] == 2
-    assert bench.refused("GET", "/queries/saved/plain/result", key=key) == (403, "RequestForbiddenError")
+    assert bench.refused("GET", "/queries/saved/plain/result", key=key) == (404, "ResourceNotFoundError")
     saved = _key(bench, "saved_queries", {})
     for name in ("cached", "plain"):
         assert bench.call("GET", f"/queries/saved/{name}/result", key=saved).status_code == 200
+
+
+@pytest.mark.parametrize("blocking", ["saved_queries", "cached_queries"])
+@pytest.mark.parametrize(
+    "permitted", [["saved_queries"], ["cached_queries"], ["saved_queries", "cached_queries"]]
+)
+def test_a_name_that_is_blocked_is_opened_by_no_permission(
+    bench: Workbench, blocking: str, permitted: list[str]
+) -> None:
+    """A cached query is read under either permission, and what is blocked under one stays blocked under the other."""
+    for name in ("secret", "open"):
+        _put(bench, name, refresh_rate=14_400)
+    body = {"name": "restricted", "permitted": permitted, "options": {blocking: {"blocked": ["secret"]}}}
+    key = bench.call("POST", "/keys", json=body).json()["key"]
+    assert bench.refused("GET", "/queries/saved/secret/result", key=key) == (403, "RequestForbiddenError")
+    assert bench.call("GET", "/queries/saved/open/result", key=key).json()["result"] == 2
+
+
+@pytest.mark.parametrize(
+    ("permission", "options", "refusal"),
+    [
+        ("saved_queries", {"allowed": ["mine"]}, (403, "RequestForbiddenError")),
+        ("saved_queries", {"blocked": ["q"]}, (403, "RequestForbiddenError")),
+        ("cached_queries", {"allowed": ["mine"]}, (403, "RequestForbiddenError")),
+        ("cached_queries", {"blocked": ["q"]}, (403, "RequestForbiddenError")),
+        ("cached_queries", {}, (404, "ResourceNotFoundError")),
+        ("queries", {}, (403, "RequestForbiddenError")),
+    ],
+)
+def test_a_key_learns_nothing_of_a_query_that_it_may_not_read(
+    bench: Workbench, permission: str, options: dict[str, Any], refusal: tuple[int, str]
+) -> None:
+    """The refusal is the same, word for word, whether a saved query of that name exists or not."""
+    key = _key(bench, permission, options)
+    absent = bench.call("GET", "/queries/saved/q/result", key=key)
+    _put(bench, "q")
+    present = bench.call("GET", "/queries/saved/q/result", key=key)
+    assert (present.status_code, present.json()["error_code"]) == refusal
+    assert present.content == absent.content
 
 
 def test_a_key_for_some_index_values_reads_just_these(bench: Workbench) -> None:
