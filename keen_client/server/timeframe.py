@@ -193,6 +193,10 @@ def _calendar(timeframe: Timeframe, interval: Interval) -> Division:
             bound = end
         if bound >= end:
             break
+        if (
+            bound == bounds[-1]
+        ):  # the calendar of a zone that changed its side of the date line left a day out
+            continue
         if len(bounds) >= MAX_SUBTIMEFRAMES:
             raise _too_many()
         bounds.append(bound)
@@ -235,10 +239,16 @@ def _floor(at_ms: int, unit: str, zone: tzinfo) -> int:
 
 
 def _step(at_ms: int, unit: str, count: int, zone: tzinfo) -> int:
-    """*count* units after *at_ms*; days and longer by the zone's calendar."""
+    """*count* units after *at_ms*; days and longer by the zone's calendar.
+
+    From the first instant of a day it leads to the first instant of another, also where a day has no
+    midnight and begins at 01:00.
+    """
     if unit in ("minute", "hour"):
         return at_ms + count * _FIXED_MS[unit]
     local = ms_to_datetime(at_ms).astimezone(zone)
+    if at_ms == _floor(at_ms, "day", zone):
+        local = local.replace(hour=0, minute=0)
     if unit in ("day", "week"):
         return datetime_to_ms((local + timedelta(days=count * (7 if unit == "week" else 1))).astimezone(UTC))
     months = local.year * 12 + local.month - 1 + count * (12 if unit == "year" else 1)
