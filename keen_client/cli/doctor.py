@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -11,8 +11,10 @@ import click
 from keen_client.cli import exit_codes
 from keen_client.cli.options import Connection, connection_options, json_option
 from keen_client.cli.output import emit, note, say
+from keen_client.errors import EventLogError
 
 if TYPE_CHECKING:
+    from keen_client.eventlog.directory import Binding, LogDirectory
     from keen_client.eventlog.doctor import Finding
 
 _MARKS: Final = {"ok": "ok       ", "repaired": "repaired ", "warning": "WARNING  ", "damage": "DAMAGE   "}
@@ -36,7 +38,7 @@ _BITS: Final = {"damage": exit_codes.DAMAGE, "warning": exit_codes.WARNINGS}
 def doctor(
     repair: bool, thorough: bool, probe: str | None, yes: bool, connection: Connection, as_json: bool
 ) -> int:
-    """Examine the log: integrity, sizes, free space, clock, permissions, a stuck sender. Changes nothing by itself.
+    """Examine the log: integrity, sizes, free space, clock, permissions, encryption, a stuck sender. Changes nothing by itself.
 
     Exit status: 0 all is well, 16 damage, 32 warnings. With --repair it counts
     what is left afterwards.
@@ -58,7 +60,7 @@ def doctor(
         from keen_client.eventlog.repair import repair as repair_log
 
         repaired = repair_log(directory, config, clock, SystemRandomness())
-    findings = examine(directory, config, clock, thorough=thorough)
+    findings = [*examine(directory, config, clock, thorough=thorough), *_encryption(directory, binding)]
     if probe:
         findings.append(_probe(connection))
     if probe == "full":
@@ -75,6 +77,28 @@ def doctor(
         _tell([*repaired, *findings])
     # What a repair could not do, the examination after it finds again, or it is told by the repair alone.
     return _status([*repaired, *findings])
+
+
+def _encryption(directory: LogDirectory, binding: Binding | None) -> Iterator[Finding]:
+    """Whether keys and events go to the server encrypted; nothing where it is not known which server that is."""
+    from keen_client.eventlog.doctor import Finding
+    from keen_client.transport.base_url import is_loopback
+
+    try:
+        base_url = (binding or directory.binding()).base_url
+    except EventLogError:  # no log, or a description that cannot be read: told by the examination
+        return
+    if base_url.startswith("https://"):
+        yield Finding("ok", "encryption", "the server is asked over HTTPS")
+    elif is_loopback(base_url):
+        yield Finding("ok", "encryption", "the server is on this machine")
+    else:
+        yield Finding(
+            "warning",
+            "encryption",
+            f"{base_url} is not encrypted: whoever listens on the way reads keys and events, and can forge answers",
+            "use https://, or a network that is encrypted by other means",
+        )
 
 
 def _tell(findings: Iterable[Finding]) -> None:
