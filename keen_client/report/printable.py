@@ -16,6 +16,11 @@ def printable(text: object) -> str:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 window``, ``2 windows``: *count* of what the singular *noun* names."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def share(part: int, whole: int) -> str:
     """*part* of *whole* in per cent, rounded down: only everything is ``100 %``."""
     if whole <= 0:

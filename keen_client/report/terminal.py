@@ -11,7 +11,7 @@ from rich.text import Text
 from keen_client.report.changes import change_lines
 from keen_client.report.heat_map import GOOD, day_rows, draw, legend
 from keen_client.report.look import Look
-from keen_client.report.printable import minute, printable, share, size, span
+from keen_client.report.printable import counted, minute, printable, share, size, span
 from keen_client.report.segment_rows import segment_lines
 from keen_client.report.window_lines import OpenWindows
 from keen_client.verify.presets import PRESETS
@@ -51,13 +51,13 @@ def verification_lines(
     lines += opened.not_listed()
     lines += change_lines(report)
     if report.not_due and report.windows:
-        lines.append(Text(f"{report.not_due:,} windows are not due and were not asked for"))
+        lines.append(Text(f"{counted(report.not_due, 'window')} not due, and not asked for"))
     lines += [Text(f"warning: {printable(warning)}", style="bold yellow") for warning in report.warnings]
     if report.windows:
         lines += _audit_lines(report)
     lines.append(
         Text(
-            f"cost {report.cost.requests:,} requests, {size(report.cost.bytes)} of answers,"
+            f"cost {counted(report.cost.requests, 'request')}, {size(report.cost.bytes)} of answers,"
             f" {report.properties:,} properties scanned"
         )
     )
@@ -78,7 +78,7 @@ def result_line(report: VerifyReport, exit_status: int | None = None) -> Text:
             f"RESULT  NOT CHECKED: there is nothing to compare yet   exit {status}", style="bold yellow"
         )
     if good == whole:
-        text = f"everything matches: {good:,} windows" if whole else _nothing(report)
+        text = f"everything matches: {counted(good, 'window')}" if whole else _nothing(report)
         if status == 0:
             return Text(f"RESULT  {text}   exit 0", style="bold green")
         names = bit_names(states, status)
@@ -102,7 +102,8 @@ def result_line(report: VerifyReport, exit_status: int | None = None) -> Text:
 
 def _nothing(report: VerifyReport) -> str:
     if report.not_due:
-        return f"nothing was due: {report.not_due:,} windows wait for their time"
+        waiting = "waits for its" if report.not_due == 1 else "wait for their"
+        return f"nothing was due: {counted(report.not_due, 'window')} {waiting} time"
     return "nothing to compare: no events in these windows"
 
 

@@ -14,7 +14,7 @@ from keen_client._foundation.clock import MS_PER_MINUTE, ms_to_iso
 from keen_client.events.identity import EntryId
 from keen_client.report.heat_map import GLYPHS, GOOD
 from keen_client.report.look import Look
-from keen_client.report.printable import minute, printable
+from keen_client.report.printable import counted, minute, printable
 from keen_client.verify.report import VerifyReport, WindowReport
 from keen_client.verify.state import settles_at
 from keen_client.verify.verdict import Verdict
@@ -60,11 +60,7 @@ class OpenWindows:
             counts = Counter(window.state for window in hidden)
             told = ", ".join(f"{count:,} {_word(state)}" for state, count in counts.most_common())
             hint = "; --json lists them all" if self._look.has_hints else ""
-            lines.append(
-                Text(
-                    f"  and {len(hidden):,} more {'window' if len(hidden) == 1 else 'windows'}: {told}{hint}"
-                )
-            )
+            lines.append(Text(f"  and {counted(len(hidden), 'more window')}: {told}{hint}"))
         return lines
 
     def not_listed(self) -> Iterator[Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +74,7 @@ def test_each_bit_of_the_exit_status_is_named(state: Verdict) -> None:
 def test_a_command_that_did_more_than_verify_shows_its_own_status() -> None:
     """Everything matches and events are left to be sent: the line says both, and sounds like no success."""
     told = result_line(report(window(Verdict.FINAL)), 48).plain
-    assert told.startswith("RESULT  everything matches: 1 windows, but DELIVERY IS NOT DONE   exit 48")
+    assert told.startswith("RESULT  everything matches: 1 window, but DELIVERY IS NOT DONE   exit 48")
     told = result_line(report(window(Verdict.SHORT)), 4 | 16).plain
     assert told.endswith("exit 20 (4 short, 16 delivery)")
 
@@ -83,6 +84,19 @@ def test_a_night_in_which_nothing_was_due_says_that() -> None:
     told = text(report(not_due=64))
     assert "RESULT  nothing was due: 64 windows wait for their time   exit 0" in told
     assert "no events in these windows" in text(report())
+
+
+def test_one_of_a_thing_is_told_in_the_singular() -> None:
+    """One window and one request are no windows and no requests."""
+    one = attrs.evolve(report(window(Verdict.FINAL), not_due=1), cost=Cost(requests=1, bytes=900))
+    told = text(one)
+    assert "everything matches: 1 window   exit 0" in told
+    assert "1 window not due, and not asked for" in told
+    assert "cost 1 request, 900 bytes of answers" in told
+    assert "nothing was due: 1 window waits for its time" in text(report(not_due=1))
+    assert "and 1 more window: 1 excess" in text(
+        report(window(Verdict.SHORT), window(Verdict.EXCESS, 5)), Look(windows_max=1)
+    )
 
 
 def test_unchecked_windows_are_shouted() -> None:
