@@ -6,6 +6,7 @@ import ipaddress
 import itertools
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
     given = os.environ.get(SEED_VARIABLE)
     config.stash[_seed_key] = int(given) if given else secrets.randbelow(2**32)
     settings.load_profile("ci" if os.environ.get("CI") else "dev")
+    # A shell starts what runs in its background deaf to Ctrl-C, and deafness is inherited by what tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

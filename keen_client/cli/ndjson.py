@@ -18,7 +18,7 @@ BYTES_PER_TRANSACTION: Final = 16_000_000
 #: A longer line is refused without being kept in memory; an event has at most 900,000 bytes.
 LINE_BYTES_MAX: Final = 8_000_000
 #: With input this long in coming, what was read is committed.
-_PATIENCE_SECONDS: Final = 0.2
+_PATIENCE_MS: Final = 200
 _BLOCK_BYTES: Final = 1 << 16
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -146,7 +146,8 @@ def _pauses(stream: BinaryIO) -> bool:
     """Whether the next bytes are long in coming. Only a pipe or a terminal pauses."""
     try:
         descriptor = stream.fileno()
-        ready, _, _ = select.select([descriptor], [], [], _PATIENCE_SECONDS)
-    except (OSError, ValueError):  # bytes in memory have no descriptor
+    except OSError:  # bytes in memory have no descriptor
         return False
-    return not ready
+    poll = select.poll()  # select() knows no descriptor beyond 1023
+    poll.register(descriptor, select.POLLIN)
+    return not poll.poll(_PATIENCE_MS)

@@ -104,12 +104,12 @@ class Site:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
 
     @contextmanager
-    def run(self, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Start ``python -m module`` with ``{fd}`` filled in, and have it end in order by SIGTERM."""
+    def run(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start Python with *arguments*, ``{fd}`` filled in, and have it end in order by SIGTERM."""
         fd = self._listener.fileno()
         with (self.directory / "site.out").open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *(argument.format(fd=fd) for argument in arguments)],
+                [sys.executable, *(argument.format(fd=fd) for argument in arguments)],
                 env=self._environment,
                 cwd=self.directory,
                 pass_fds=(fd,),
@@ -206,7 +206,7 @@ def test_gunicorn_with_a_client_made_before_the_fork(arena: Arena, workers: list
     """Workers come and go by max_requests, the client is the master's: each request's event arrives once."""
     served = arena.serve()
     site = Site(arena, served, WSGI)
-    with site.run("gunicorn", "--preload", "--bind=fd://{fd}", *workers, "site_app:app"):
+    with site.run("-m", "gunicorn", "--preload", "--bind=fd://{fd}", *workers, "site_app:app"):
         site.visit(30)
         site.wait_for_text("Autorestarting worker")
         site.visit(30)
@@ -222,6 +222,7 @@ def test_gunicorn_worker_killed_over_its_requests(arena: Arena) -> None:
     served = arena.serve()
     site = Site(arena, served, WSGI)
     with site.run(
+        "-m",
         "gunicorn",
         "--preload",
         "--bind=fd://{fd}",
@@ -244,6 +245,29 @@ def test_gunicorn_worker_killed_over_its_requests(arena: Arena) -> None:
     assert len(site.receipts()) >= 101 - len(site.broken)
 
 
+def test_uwsgi_workers_forked_in_c(arena: Arena) -> None:
+    """No hook of Python sees uWSGI's fork: what was recorded before it, and by every worker, arrives once."""
+    served = arena.serve()
+    site = Site(arena, served, WSGI)
+    options = [
+        "--master",
+        "--die-on-term",
+        "--enable-threads",
+        "--processes=3",
+        "--max-requests=10",
+        "--min-worker-lifetime=0",
+    ]
+    run = "import pyuwsgi; pyuwsgi.run()"
+    with site.run("-c", run, "--http-socket=fd://{fd}", "--wsgi=site_app:app", *options):
+        site.visit(60)
+        site.wait_for_text("Respawned uWSGI worker")
+    assert site.broken == []
+    assert len(site.lines()) == 61
+    assert len({pid for _, pid in site.lines()}) >= 3, "the master and its workers"
+    settle(arena, served)
+    assert arena.check_all_once(served) == site.receipts()
+
+
 def test_celery_prefork_with_few_tasks_per_child(arena: Arena) -> None:
     """The client is made where the tasks are; children are replaced every five tasks, and nothing is lost or doubled."""
     served = arena.serve()
@@ -257,7 +281,7 @@ def test_celery_prefork_with_few_tasks_per_child(arena: Arena) -> None:
         "--without-gossip",
         "--without-mingle",
     ]
-    with site.run("celery", "--app=site_app", "worker", *options):
+    with site.run("-m", "celery", "--app=site_app", "worker", *options):
         publish = "import site_app\nfor number in range(40):\n    site_app.add.delay(number)"
         environment = {**served.environment(arena.log), "PYTHONPATH": str(site.directory)}
         subprocess.run(
@@ -274,7 +298,7 @@ def test_uvicorn_with_tasks_cancelled_while_they_record(arena: Arena) -> None:
     """A cancelled task's event is in the log once or not at all, and disturbs no other's; the lifespan's end flushes."""
     served = arena.serve()
     site = Site(arena, served, ASGI)
-    with site.run("uvicorn", "--fd={fd}", "site_app:app"):
+    with site.run("-m", "uvicorn", "--fd={fd}", "site_app:app"):
         site.visit(60)
     assert site.broken == []
     assert len(site.lines()) >= 60, "the tasks that were not cancelled"

@@ -193,8 +193,11 @@ def test_by_origin_has_a_row_for_each_segment(shell: Shell) -> None:
     assert "00     06" in shell.run("verify", *DAY).stdout
 
 
-def test_a_long_line_is_folded_where_the_width_is_known(shell: Shell) -> None:
+def test_a_long_line_is_folded_where_the_width_is_known(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With COLUMNS no line is wider; into a pipe without it each statement stays one line."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     shell.record("purchases", 4)
     shell.json("send")
     assert max(map(len, shell.run("verify", *DAY).stdout.splitlines())) > 80

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 from collections.abc import Sequence
 
 import orjson
@@ -102,9 +103,16 @@ def test_a_failure_tells_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> Non
     assert work.progress.recorded == 8
 
 
-def test_a_pause_of_the_stream_commits_what_has_come() -> None:
-    """Events of a slow producer do not wait in memory for others to come."""
+@pytest.mark.parametrize("descriptor", [None, 2000], ids=["any", "beyond-what-select-knows"])
+def test_a_pause_of_the_stream_commits_what_has_come(descriptor: int | None) -> None:
+    """Events of a slow producer do not wait in memory for others to come, however many files are open."""
     reading, writing = os.pipe()
+    if descriptor is not None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, descriptor + 1), hard))
+        os.dup2(reading, descriptor)
+        os.close(reading)
+        reading = descriptor
     seen_before_end: list[int] = []
     log = Log()
 
