@@ -136,7 +136,6 @@ def _write_all(descriptor: int, data: bytes) -> int:
 
 def _lines(entries: Iterable[Entry]) -> Iterator[bytes]:
     for entry in entries:
-        yield orjson.dumps((*entry[:6], entry.vanish_ms))
-        yield b"\t"
-        yield (entry.body or "").encode()
-        yield b"\n"
+        # A line of its own size: what the encoder gives holds a larger buffer, for each entry until all are written.
+        head = orjson.dumps((*entry[:6], entry.vanish_ms))
+        yield b"%b\t%b\n" % (head, (entry.body or "").encode())
