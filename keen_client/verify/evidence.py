@@ -95,10 +95,14 @@ class Evidence:
         if not ids:
             return
         with self._state.transaction() as db:
-            doubted = {EntryId(*row) for row in db.execute("SELECT DISTINCT origin, seq FROM evidence")}
-            for entry_id in doubted.intersection(ids):
+            for entry_id in self.doubted().intersection(ids):
                 _upsert(db, entry_id, Kind.PRESENT, at_ms, 1)
                 _end_absence(db, entry_id)
+
+    def doubted(self) -> set[EntryId]:
+        """The ids that a read ever missed, or showed as anything but once and whole."""
+        with self._state.reading() as db:
+            return {EntryId(*row) for row in db.execute("SELECT DISTINCT origin, seq FROM evidence")}
 
     def missed(self, shelf: Shelf) -> list[Entry]:
         """The entries that the last reads did not show, as far as they can be read."""

@@ -88,6 +88,16 @@ class Observations:
             ).fetchone()
         return None if row[0] is None else int(row[0])
 
+    def matched(self, collection: str, most: int) -> list[tuple[int, int]]:
+        """[start, end) of the *most* windows with events that matched last, the latest read first."""
+        with self._state.reading() as db:
+            rows = db.execute(
+                "SELECT start_ms, end_ms FROM observations WHERE collection = ? AND verdict = ? AND expected > 0"
+                " GROUP BY start_ms, end_ms ORDER BY max(at_ms) DESC LIMIT ?",
+                (collection, Verdict.MATCH, most),
+            ).fetchall()
+        return [(start, end) for start, end in rows]
+
     def thin(self, before_ms: int) -> int:
         """Delete what nothing can need any more of windows that ended before; how many.
 

@@ -7,6 +7,7 @@ small, and extractions have caps on what they scan and return.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from keen_client.events.identity import BLOCK_ENTRIES, EntryId
 from keen_client.queries import Analysis, AnyOf, Filter, Timeframe
 from keen_client.queries.filters import AnyFilter
 from keen_client.verify.answer import QueryApi, instant_or_none, record, row_list, whole
-from keen_client.verify.parts import REFUSALS, ask_in_parts
+from keen_client.verify.parts import REFUSALS, Spans, ask_in_parts
 
 #: Ids that one page of blocks holds, as far as the log knows.
 PAGE_IDS_MAX: Final = 10_000
@@ -91,7 +92,8 @@ def sight_ids(
     Every query asks for *control* too, an event that is believed to be there:
     an answer without it shows no absence. It has an empty list where any
     answer lacked it. A query names at most *names_max* ids and as many tokens;
-    what the server refuses is asked for in smaller parts.
+    what the server refuses is asked for in smaller parts, and where it refuses
+    a single one, in shorter timeframes, whose answers count as one.
 
     Raises:
         ApiError: no answer, or not what was asked for.
@@ -100,14 +102,28 @@ def sight_ids(
     by_token = {token: entry_id for entry_id in tokens for token in tokens[entry_id]}
     controls: list[list[Sighting]] = []
 
-    def ask(part: Sequence[EntryId]) -> list[Sighting]:
+    def ask(part: Sequence[EntryId], span: Timeframe) -> list[Sighting]:
         ids = [str(entry_id) for entry_id in (*part, *([] if control is None else [control]))]
         own = [token for entry_id in part for token in tokens[entry_id]]
         named = AnyOf([Filter("kc.id", "in", ids), Filter(_TOKEN, "in", own)])
-        return _ask(api, collection, timeframe, [named], (*_STAMPED, _TOKEN))
+        return _ask(api, collection, span, [named], (*_STAMPED, _TOKEN))
 
-    most = min(IDS_PER_QUERY_MAX, names_max) - (control is not None)
-    for sightings in ask_in_parts(sorted(tokens), most, ask, lambda entry_id: max(1, len(tokens[entry_id]))):
+    def all_answers(spans: Spans) -> list[list[Sighting]]:
+        most = min(IDS_PER_QUERY_MAX, names_max) - (control is not None)
+        return list(
+            ask_in_parts(
+                sorted(tokens),
+                most,
+                lambda part: spans.ask(partial(ask, part)),
+                lambda entry_id: max(1, len(tokens[entry_id])),
+            )
+        )
+
+    try:
+        answers = all_answers(Spans(timeframe, is_cut=False))
+    except REFUSALS:  # not for the number of ids: for how much it would have to look at
+        answers = all_answers(Spans(timeframe))
+    for sightings in answers:
         controls.append([])
         for sighting in sightings:
             entry_id = sighting.id if sighting.id in found else by_token.get(sighting.token or "")

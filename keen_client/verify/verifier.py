@@ -12,6 +12,7 @@ from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.log import EventLog
 from keen_client.events.identity import EntryId
 from keen_client.verify.answer import QueryApi
+from keen_client.verify.control import sight_with_control
 from keen_client.verify.evidence import Evidence, Kind
 from keen_client.verify.examination import Examination, Tools
 from keen_client.verify.features import Features, features_of
@@ -23,7 +24,6 @@ from keen_client.verify.reader import Budget, Reader
 from keen_client.verify.report import Audit, Confirmation, VerifyReport, WindowReport, merge_audits
 from keen_client.verify.segments import segments_of
 from keen_client.verify.settle_unknown import acknowledge_seen
-from keen_client.verify.sightings import HORIZON, sight_ids
 from keen_client.verify.state import CLOCKS_APART_MAX_MS, WindowState
 from keen_client.verify.tokens import tokens_of
 from keen_client.verify.turns import Turn, Turns, unread_since_ms
@@ -119,7 +119,8 @@ class Verifier:
         """Look for single events over the widest timeframe, right before a replay; what is seen is remembered.
 
         Raises:
-            ApiError: no usable answer; nothing is confirmed, so nothing may be resent.
+            ApiError: no usable answer, or one that does not show an event which is known to be there;
+                nothing is confirmed, so nothing may be resent.
         """
         at_ms = self._clock.wall_ms()
         entries = self._log.shelf.pick(ids)
@@ -129,7 +130,9 @@ class Verifier:
         found: dict[str, set[EntryId]] = {kind: set() for kind in (*_KINDS, "absent")}
         for collection, wanted in sorted(by_collection.items()):
             tokens = tokens_of(self._log.state, [entry.id for entry in wanted])
-            shown = sight_ids(self._api, collection, HORIZON, tokens, names_max=self._features().list_max)
+            shown = sight_with_control(
+                self._log, self._api, collection, wanted, tokens, self._features().list_max
+            )
             for entry_id, sightings in shown.items():
                 kinds = {kind_of(entries[entry_id], sighting) for sighting in sightings}
                 kind = next((kind for kind in _KINDS if kind in kinds), "absent")

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keen_client._foundation.clock import MS_PER_MINUTE
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE
 from keen_client.errors import InvalidRequestError, KeenApiError, RequestTooLargeError
+from keen_client.queries import Timeframe
 from keen_client.verify import planner
 from keen_client.verify.features import Features, save
-from keen_client.verify.parts import ask_in_parts
+from keen_client.verify.parts import Spans, ask_in_parts
+from keen_client.verify.presets import preset
+from keen_client.verify.reader import Budget
 from keen_client.verify.verdict import Verdict
+from keen_client.verify.verifier import Verifier
+from keen_client.verify.windows import Scope
 
 if TYPE_CHECKING:
     from tests.unit.verify.conftest import World
@@ -118,8 +125,78 @@ def test_a_query_that_is_refused_at_any_size_leaves_its_windows_incomplete(world
         assert db.execute("SELECT count(*) FROM evidence").fetchone() == (0,)
 
 
+def cap_spans(world: World, longest_ms: int) -> None:
+    """Have the server refuse questions without an interval that look at a longer timeframe."""
+
+    def check(number: int, query: dict[str, Any]) -> None:
+        start, end = (datetime.fromisoformat(query["timeframe"][edge]) for edge in ("start", "end"))
+        if "interval" not in query and end - start > timedelta(milliseconds=longest_ms):
+            raise InvalidRequestError("the server answered 400: scans too many events", status=400)
+
+    world.server.before_query = check
+
+
+@given(
+    start=st.integers(0, 10**6),
+    length=st.integers(1, 10**5),
+    longest=st.integers(2, 10**4),  # what is shorter than two hours is not cut
+)
+def test_the_spans_of_a_timeframe_are_all_of_it_once(start: int, length: int, longest: int) -> None:
+    """In order, none longer than the server takes, and not cut again the second time."""
+    whole = Timeframe(start * MS_PER_HOUR, (start + length) * MS_PER_HOUR)
+    spans = Spans(whole)
+    refused: list[Timeframe] = []
+
+    def ask(span: Timeframe) -> list[Timeframe]:
+        if span.end_ms - span.start_ms > longest * MS_PER_HOUR:
+            refused.append(span)
+            raise RequestTooLargeError("no")
+        return [span]
+
+    taken = spans.ask(ask)
+    assert (taken[0].start_ms, taken[-1].end_ms) == (whole.start_ms, whole.end_ms)
+    assert all(one.end_ms == other.start_ms for one, other in pairwise(taken))
+    assert len(refused) == len(taken) - 1
+    refused.clear()
+    assert (spans.ask(ask), refused) == (taken, [])
+
+
+def test_all_time_is_cut_where_the_server_caps_what_a_query_scans(world: World) -> None:
+    """Who is nowhere is missing, who moved by years is found, and the confirmation before a replay is given too."""
+    ids = world.record(700)
+    lost, moved = set(ids[:600]), ids[650]
+    world.send(lose=lost)
+    world.server.find(moved)[0]["keen"]["timestamp"] = "2019-05-05T05:05:05.000Z"
+    cap_spans(world, 700 * MS_PER_DAY)
+    (window,) = world.verify().windows
+    assert set(window.missing) == lost
+    assert window.shifted == (moved,)
+    assert set(window.eligible) == lost
+    asked = len(world.server.queries)
+    assert set(world.verifier().confirm(ids[:600]).absent) == lost
+    # 64 spans that are taken and 63 that are not, for the first of two lists; halving the ids found that out.
+    assert len(world.server.queries) - asked <= 64 + 63 + 64 + 10
+
+
+def test_a_budget_that_ends_while_all_time_is_cut_condemns_nobody(world: World) -> None:
+    """What was looked for in a part of all time only is not missing; the next run begins with it."""
+    ids = world.record(100)
+    world.send(lose=set(ids[:9]))
+    cap_spans(world, 700 * MS_PER_DAY)
+    scope = Scope(HOUR, HOUR + 6 * MS_PER_HOUR)
+    for requests in (3, 20, 60):
+        verifier = Verifier(
+            world.log, world.server, world.clock, preset("immediate", None), Budget(requests=requests)
+        )
+        report = verifier.verify(scope)
+        (window,) = report.windows
+        assert (window.state, window.missing, window.eligible) == (Verdict.INCOMPLETE, (), ())
+        assert "budget" in window.reason
+        assert report.cost.requests == requests
+
+
 def test_a_question_over_all_time_that_is_refused_condemns_nobody(world: World) -> None:
-    """A server that caps what a query scans: who was not looked for everywhere is not missing."""
+    """Where not even an hour of it is looked at, who was not looked for everywhere is not missing."""
     ids = world.record(100)
     world.send(lose=set(ids[:9]))
 
