@@ -78,14 +78,18 @@ class Call:
         """
         return check_nesting(parse_json(await self.body()))
 
+    async def body_object(self) -> dict[str, Any]:
+        """The body as a JSON object, or a 400."""
+        body = await self.document()
+        if not isinstance(body, dict):
+            raise bad_request(INVALID_JSON, "The body must be a JSON object.")
+        return body
+
     async def given(self) -> dict[str, Any]:
         """The parameters of the query string, and over them those of a POST's body."""
         given = decode_parameters(self.parameters)
         if self.method == "POST":
-            body = await self.document()
-            if not isinstance(body, dict):
-                raise bad_request(INVALID_JSON, "The body must be a JSON object.")
-            given.update(body)
+            given.update(await self.body_object())
         return given
 
 

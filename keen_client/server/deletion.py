@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
+from keen_client.server.columns import json_path
 from keen_client.server.filters import parse_filters
 from keen_client.server.refusal import REQUEST_FORBIDDEN, Refusal, not_found
 from keen_client.server.selection import selection
@@ -41,6 +44,22 @@ def delete_property(store: Store, collection: str, path: str) -> None:
         raise Refusal(
             403, REQUEST_FORBIDDEN, "The properties of the keen namespace cannot be deleted; nothing was."
         )
+
+    def without(event: dict[str, Any]) -> str | None:
+        *parents, last = path.split(".")
+        place: Any = event
+        for name in parents:
+            place = place.get(name) if isinstance(place, dict) else None
+        # The path may have found an item of a list, and that is no property.
+        if not isinstance(place, dict) or last not in place:
+            return None
+        del place[last]
+        return orjson.dumps(event).decode()
+
     with store.reading() as engine:
-        if not engine.has(collection) or not engine.remove_property(collection, path):
+        if not engine.has(collection):
+            raise not_found()
+        source = engine.everything(collection)
+        has_it = f"json_exists(body, {source.parameters.bind(json_path(path), 'VARCHAR')})"
+        if not engine.change(source, collection, has_it, [path], without):
             raise not_found()

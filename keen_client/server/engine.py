@@ -205,6 +205,10 @@ class Engine:
             sql = f"(SELECT *, {', '.join(extra_outer)} FROM {inner})"
         return Source(sql, columns, parameters)
 
+    def everything(self, collection: str) -> Source:
+        """All stored events of *collection*, those too that no query sees now."""
+        return Source(self._tables[collection].sql, {}, Parameters())
+
     def count_between(self, collection: str, start_ms: int, end_ms: int) -> int:
         """How many stored events have a timestamp in [start, end): what a query has to scan."""
         sql = f"SELECT count(*) FROM {self._tables[collection].sql} WHERE ts >= $1 AND ts < $2"
@@ -224,24 +228,37 @@ class Engine:
         table.rows -= deleted
         return deleted
 
-    def remove_property(self, collection: str, path: str) -> int:
-        """Remove the property *path* from every event of *collection*: all or none; how many had it."""
+    def change(
+        self,
+        source: Source,
+        collection: str,
+        condition: str,
+        paths: Sequence[str],
+        change: Callable[[dict[str, Any]], str | None],
+    ) -> int:
+        """Give the events of *source* for which *condition* holds the body that *change* makes: all or none.
+
+        *change* is told of each event once and answers None for one that stays as it is. It touches only *paths*,
+        what is below them, and what they are below. How many were changed.
+        """
         table = self._tables[collection]
         touched = {
             other: slot
             for other, slot in table.slots.items()
-            if f"{other}.".startswith(f"{path}.") or path.startswith(f"{other}.")
+            if any(f"{other}.".startswith(f"{path}.") or path.startswith(f"{other}.") for path in paths)
         }
         changed, last_seq = 0, -1
         sql = (
-            f"SELECT seq, body FROM {table.sql} WHERE seq > $1 AND json_exists(body, $2)"
+            f"SELECT seq, body FROM {source.sql} WHERE seq > $last_seq::BIGINT AND {condition}"
             f" ORDER BY seq LIMIT {_FOLD_ROWS}"
         )
         with self._transaction():
-            while rows := self.fetch(sql, [last_seq, json_path(path)]):
-                bodies = [_without(body, path.split(".")) for _, body in rows]
-                self._rewrite(table, touched, [seq for seq, _ in rows], bodies)
-                changed, last_seq = changed + len(rows), rows[-1][0]
+            while rows := self.fetch(sql, {**source.parameters.values, "last_seq": last_seq}):
+                made = [(seq, change(orjson.loads(body))) for seq, body in rows]
+                bodies = {seq: body for seq, body in made if body is not None}
+                if bodies:
+                    self._rewrite(table, touched, list(bodies), list(bodies.values()))
+                changed, last_seq = changed + len(bodies), rows[-1][0]
         return changed
 
     def drop(self, collection: str) -> None:
@@ -385,14 +402,3 @@ class Engine:
                 [[json_path(path) for path in paths]],
             )
         table.slots.update(slots)
-
-
-def _without(body: str, names: Sequence[str]) -> str:
-    """The event *body* without the property that *names* lead to."""
-    event = orjson.loads(body)
-    place = event
-    for name in names[:-1]:
-        place = place[name]
-    if isinstance(place, dict):
-        del place[names[-1]]
-    return orjson.dumps(event).decode()

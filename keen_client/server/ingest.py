@@ -83,7 +83,7 @@ def admit(event: object, created_ms: int, created_iso: str, keen_id: str) -> Adm
         given = {}
     if not isinstance(given, dict):
         raise bad_request(KEEN_NOT_AN_OBJECT, "The property 'keen' must be an object.")
-    _check_names(event, 1)
+    check_names(event)
     if not _KEEN_MEMBERS.issuperset(given):
         name = min(given.keys() - _KEEN_MEMBERS)[:80]
         raise bad_request(
@@ -167,8 +167,11 @@ def _timestamp(given: object, created_ms: int, created_iso: str) -> tuple[int, s
         raise bad_request(INVALID_PROPERTY_VALUE, text) from None
 
 
-def _check_names(node: dict[str, Any], depth: int) -> None:
-    """Check the names of *node* and below. The common, shallow shapes by recursion: it is twice as fast."""
+def check_names(node: dict[str, Any], depth: int = 1) -> None:
+    """Raise the 400 of Keen where a name in *node* or below cannot name a property, or it is nested too deep.
+
+    ``depth`` is that of *node*. The common, shallow shapes by recursion: it is twice as fast.
+    """
     if not _GOOD_NAMES.issuperset(node):
         for name in node:
             _check_property_name(name)
@@ -176,7 +179,7 @@ def _check_names(node: dict[str, Any], depth: int) -> None:
         kind = type(value)
         if kind is dict:
             if depth < _MAX_RECURSION:
-                _check_names(value, depth + 1)
+                check_names(value, depth + 1)
             else:
                 _check_deep([value], depth + 1)
         elif kind is list:

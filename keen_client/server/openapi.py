@@ -63,6 +63,11 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         {200: ref("Collection"), 201: ref("Created"), 302: None},
         parameters=("data", "redirect", "c", _PADDED),
     ),
+    ("PUT", _COLLECTION): Operation(
+        "Give properties another value in the events that are selected, or in all.",
+        {200: ref("Updated")},
+        ref("UpdateBody"),
+    ),
     ("DELETE", _COLLECTION): Operation(
         "Delete the events that are selected, or the whole collection.", {204: None}, parameters=_WHEN
     ),

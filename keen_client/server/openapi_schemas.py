@@ -8,6 +8,7 @@ from keen_client.server.access_key import DATASET_OPERATIONS, MAX_NAME, OPTIONS
 from keen_client.server.filters import OPERATORS
 from keen_client.server.permission import Permission
 from keen_client.server.query import AGGREGATIONS
+from keen_client.server.updating import MAX_UPDATES
 
 Schema = dict[str, Any]
 
@@ -137,6 +138,21 @@ SCHEMAS: Final[dict[str, Schema]] = {
             )
         ),
     },
+    "UpdateBody": record(
+        ("property_updates",),
+        property_updates=listed(
+            record(
+                ("property_name", "property_value"),
+                property_name=TEXT,
+                property_value=ANY,
+                upsert_property={"type": "boolean"},
+            ),
+            minItems=1,
+            maxItems=MAX_UPDATES,
+        ),
+        **{name: QUERY_PARAMETERS[name] for name in ("timeframe", "timezone", "filters")},
+    ),
+    "Updated": record(("updated_events",), updated_events={"type": "integer"}),
     "Collection": record(
         ("name", "properties", "url"),
         name=TEXT,

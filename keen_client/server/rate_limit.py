@@ -18,6 +18,7 @@ class RateClass(Enum):
 
     QUERIES = "queries"
     EXTRACTIONS = "extractions"
+    UPDATES = "updates"
     DELETES = "deletes"
     COLLECTION_DELETES = "deletes of whole collections"
 
@@ -26,6 +27,7 @@ class RateClass(Enum):
 PLATFORM_LIMITS: Final[Mapping[RateClass, int]] = {
     RateClass.QUERIES: 200,
     RateClass.EXTRACTIONS: 200,
+    RateClass.UPDATES: 10,
     RateClass.DELETES: 10,
     RateClass.COLLECTION_DELETES: 100,
 }

@@ -1,4 +1,4 @@
-"""Events: writing them in three ways, their schema, and deleting them."""
+"""Events: writing them in three ways, their schema, updating and deleting them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from keen_client.server.refusal import INVALID_JSON, Refusal, bad_request, not_f
 from keen_client.server.reply import CutResponse, deleted, json_reply, padded, picture
 from keen_client.server.routing import PROJECT, Route
 from keen_client.server.services import Services
+from keen_client.server.updating import update_events
 
 _EVENTS: Final = f"{PROJECT}/events"
 _COLLECTION: Final = f"{_EVENTS}/{{collection}}"
@@ -45,6 +46,7 @@ class EventsArea:
             Route("GET", _COLLECTION, _WRITES, self._beacon, with_parameter="data"),
             Route("GET", _COLLECTION, _SCHEMA, self._collection),
             Route("POST", _COLLECTION, _WRITES, self._write_one),
+            Route("PUT", _COLLECTION, MASTER_ONLY, self._update),
             Route("DELETE", _PROPERTY, MASTER_ONLY, self._delete_property),
             Route("DELETE", _COLLECTION, MASTER_ONLY, self._delete),
         )
@@ -91,6 +93,16 @@ class EventsArea:
         if services.store.wants_folding:
             reply.background = BackgroundTask(services.store.fold)
         return reply
+
+    async def _update(self, call: Call) -> Response:
+        services = self._services
+        self._take(RateClass.UPDATES)
+        given = await call.body_object()
+        now_ms = services.clock.wall_ms()
+        updated = await services.in_thread(
+            update_events, services.store, call.names["collection"], given, now_ms
+        )
+        return json_reply({"updated_events": updated})
 
     async def _delete(self, call: Call) -> Response:
         services = self._services

@@ -53,6 +53,7 @@ TABLE: Final[list[tuple[str, str, set[str]]]] = [
     ("GET", "/events/c", SCHEMA),
     ("GET", "/events/c/properties/item", SCHEMA),
     ("DELETE", "/events/c/properties/item", MASTER),
+    ("PUT", "/events/c", MASTER),
     ("DELETE", "/events/c", MASTER),
     ("GET", "/queries", MASTER),
     ("GET", "/queries/count", QUERIES),

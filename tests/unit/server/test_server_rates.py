@@ -64,6 +64,15 @@ def test_deletes_are_counted_apart_from_deletes_of_whole_collections(limited: De
     assert [collection["name"] for collection in left] == ["c0", "c4"]
 
 
+def test_updates_are_counted_apart(limited: Desk) -> None:
+    """Two updates here; deletes are another class."""
+    limited.write({"a": 1})
+    body = {"property_updates": [{"property_name": "a", "property_value": 2}]}
+    statuses = [limited.call("PUT", "/events/c", json=body).status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+    assert limited.call("DELETE", "/events/c/properties/a").status_code == 204
+
+
 def test_the_results_of_saved_queries_are_not_limited(limited: Desk) -> None:
     """Saved queries are read as often as one likes."""
     limited.write({"a": 1})
@@ -82,8 +91,8 @@ def test_without_limits_nothing_is_limited(desk: Desk) -> None:
 
 
 def test_a_server_with_limits_has_those_of_the_platform() -> None:
-    """200 queries, 200 extractions, 10 deletes and 100 deletes of whole collections a minute."""
-    assert [PLATFORM_LIMITS[rate_class] for rate_class in RateClass] == [200, 200, 10, 100]
+    """200 queries, 200 extractions, 10 updates, 10 deletes and 100 deletes of whole collections a minute."""
+    assert [PLATFORM_LIMITS[rate_class] for rate_class in RateClass] == [200, 200, 10, 10, 100]
     with (
         LocalServer(rate_limits=True) as server,
         httpx.Client(base_url=server.url, headers={"Authorization": server.master_key}) as client,
