@@ -15,10 +15,12 @@ from keen_client.api.cached_datasets import AioCachedDatasets, SyncCachedDataset
 from keen_client.api.collection import CollectionMethods, CollectionSchema, PropertySchema
 from keen_client.api.discovery import ApiVersion, DiscoveryMethods, ProjectInfo
 from keen_client.api.saved_queries import SavedQueries, SavedQuery, SavedQueryResult
+from keen_client.api.updating import UpdateMethods
 
 
 class Administration(
     CollectionMethods[CollectionSchema, list[CollectionSchema], PropertySchema, bool],
+    UpdateMethods[int | None],
     AccessKeyMethods[AccessKey, list[AccessKey], bool],
     DiscoveryMethods[ProjectInfo, list[ProjectInfo], list[ApiVersion], dict[str, str]],
 ):
@@ -49,6 +51,7 @@ class AioAdministration(
         Awaitable[PropertySchema],
         Awaitable[bool],
     ],
+    UpdateMethods[Awaitable[int | None]],
     AccessKeyMethods[Awaitable[AccessKey], Awaitable[list[AccessKey]], Awaitable[bool]],
     DiscoveryMethods[
         Awaitable[ProjectInfo],

@@ -66,9 +66,9 @@ class AioExecutor(ExecutorBase):
                     raise
             await self._sleep(wait_seconds)
 
-    async def attempt(self, operation: Operation[object]) -> Response:
+    async def attempt(self, operation: Operation[object], within_seconds: float | None = None) -> Response:
         """See :meth:`keen_client.api.executor.Executor.attempt`."""
-        return await self._send(operation.request(self.project))
+        return await self._send(self._bounded(operation.request(self.project), within_seconds))
 
     async def close(self) -> None:
         """Close the transport. May be called again."""

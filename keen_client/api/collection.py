@@ -19,7 +19,7 @@ from keen_client.queries.values import checked_timezone, named
 from keen_client.transport.message import Response
 
 #: The property under which an event's stamp travels.
-_STAMP: Final = "kc"
+STAMP: Final = "kc"
 
 SchemaR = TypeVar("SchemaR")
 SchemasR = TypeVar("SchemasR")
@@ -51,7 +51,7 @@ def get_collection(event_collection: str) -> Steps[CollectionSchema]:
     return asking(
         Call(
             method="GET",
-            path=_collection_path(event_collection),
+            path=collection_path(event_collection),
             key_class="read",
             read=_read_schema,
         )
@@ -85,9 +85,9 @@ def get_property(event_collection: str, property_name: str) -> Steps[PropertySch
 def delete_property(event_collection: str, property_name: str) -> Steps[bool]:
     """Remove one property from all events of a collection."""
     path = _property_path(event_collection, property_name)
-    if property_name.partition(".")[0] == _STAMP:
+    if property_name.partition(".")[0] == STAMP:
         raise InvalidQueryError(
-            f"{_STAMP} carries the stamps that verification compares; without them no event of the"
+            f"{STAMP} carries the stamps that verification compares; without them no event of the"
             " collection could be verified. Nothing was sent",
             "leave it: it costs no property of yours",
         )
@@ -106,8 +106,9 @@ def delete_events(
     filters: Sequence[FilterLike] | None,
 ) -> Steps[bool]:
     """Delete the events that match, or the whole collection."""
-    path = _collection_path(event_collection)
-    params = deletion_params(timeframe, timezone, filters)
+    path = collection_path(event_collection)
+    chosen = selected(timeframe, timezone, filters, "delete")
+    params = tuple((name, json_param(value)) for name, value in chosen.items())
     return changing(
         Call(method="DELETE", path=path, key_class="master", read=read_done, params=params),
         "the events" if params else "the collection",
@@ -116,14 +117,17 @@ def delete_events(
     )
 
 
-def deletion_params(
-    timeframe: TimeframeLike | None, timezone: str | int | None, filters: Sequence[FilterLike] | None
-) -> tuple[tuple[str, str], ...]:
-    """The query string of a deletion; empty where it is of the whole collection.
+def selected(
+    timeframe: TimeframeLike | None,
+    timezone: str | int | None,
+    filters: Sequence[FilterLike] | None,
+    verb: str,
+) -> dict[str, Any]:
+    """The parameters that say which events to *verb*; none for the whole collection.
 
     Raises:
         InvalidQueryError: A query with these would be refused; or they name no events although they
-            were given, and would delete the whole collection. Nothing was sent.
+            were given, and would mean the whole collection. Nothing was sent.
     """
     members: dict[str, Any] = {}
     span = parse_timeframe(timeframe)
@@ -136,11 +140,11 @@ def deletion_params(
         members["filters"] = [each.to_json() for each in parsed]
     if not {"timeframe", "filters"} & set(members) and (filters is not None or timezone is not None):
         raise InvalidQueryError(
-            "no filter and no timeframe says which events to delete, so the whole collection would go;"
+            f"no filter and no timeframe says which events to {verb}, so it would be the whole collection;"
             " nothing was sent",
-            "give a filter or a timeframe; to delete the whole collection give neither, and no timezone",
+            f"give a filter or a timeframe; to {verb} the whole collection give neither, and no timezone",
         )
-    return tuple((name, json_param(value)) for name, value in members.items())
+    return members
 
 
 class CollectionMethods(StepMethods, Generic[SchemaR, SchemasR, PropertyR, DoneR]):
@@ -186,13 +190,18 @@ class CollectionMethods(StepMethods, Generic[SchemaR, SchemasR, PropertyR, DoneR
         return self.run_steps(delete_events(event_collection, timeframe, timezone, filters))
 
 
-def _collection_path(event_collection: str) -> str:
+def collection_path(event_collection: str) -> str:
+    """The path of a collection below the project's own.
+
+    Raises:
+        InvalidCollectionNameError: It has no name, or one that UTF-8 cannot hold. Nothing was sent.
+    """
     return f"/events/{collection_segment(event_collection)}"
 
 
 def _property_path(event_collection: str, property_name: str) -> str:
     segment = encode_segment(named(property_name, "property_name"))
-    return f"{_collection_path(event_collection)}/properties/{segment}"
+    return f"{collection_path(event_collection)}/properties/{segment}"
 
 
 def _read_schema(response: Response) -> CollectionSchema:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TypeVar
 
+import attrs
+
 from keen_client._foundation.clock import Clock, SystemClock
 from keen_client._foundation.randomness import Randomness, SystemRandomness
 from keen_client.api.cost import Cost, Meter, ServerClock
@@ -56,6 +58,10 @@ class ExecutorBase:
             failure = error
         _mask_key(failure, request)
         raise failure
+
+    @staticmethod
+    def _bounded(request: Request, within_seconds: float | None) -> Request:
+        return request if within_seconds is None else attrs.evolve(request, within_seconds=within_seconds)
 
     def _hold_seconds(self, request: Request) -> float:
         """How long a query has to wait before it may go out; 0: it may now, and counts. Nothing else waits."""
@@ -139,14 +145,16 @@ class Executor(ExecutorBase):
             if self._clock.wait(self._closed, wait_seconds):
                 raise ClientClosedError("the client was closed while a query was waiting to be repeated")
 
-    def attempt(self, operation: Operation[object]) -> Response:
+    def attempt(self, operation: Operation[object], within_seconds: float | None = None) -> Response:
         """Make one attempt and return the answer as it came, whatever its status: no repeat, no parsing.
+
+        It ends within *within_seconds*, with the transport's own timeouts otherwise.
 
         Raises:
             NotSentError: The request surely did not reach the server. Nothing was stored.
             OutcomeUnknownError: It may have, and no whole answer came.
         """
-        return self._send(operation.request(self.project))
+        return self._send(self._bounded(operation.request(self.project), within_seconds))
 
     def close(self) -> None:
         """End all waits and close the transport. May be called again."""

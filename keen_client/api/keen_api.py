@@ -149,8 +149,10 @@ class KeenApi(_ApiBase, AnalysisMethods[Any], Administration):
         """Send ``{collection: [event, ...]}`` at once, past the log; returns Keen's result for each event."""
         return self._writes.run(batch_of(events))
 
-    def post_batch(self, body: bytes) -> Response:
+    def post_batch(self, body: bytes, within_seconds: float | None = None) -> Response:
         """Make one attempt to send a bulk body, and return the answer as it came, whatever its status.
+
+        It ends within *within_seconds*; without, each wait of it does within the write timeout.
 
         Raises:
             NotSentError: It surely did not reach the server. Nothing was stored.
@@ -158,7 +160,7 @@ class KeenApi(_ApiBase, AnalysisMethods[Any], Administration):
             InvalidEnvironmentError: There is no write key. Nothing was sent.
             ClientClosedError: After :meth:`close`. Nothing was sent.
         """
-        return self._writes.attempt(UploadBatch(body))
+        return self._writes.attempt(UploadBatch(body), within_seconds)
 
     def close(self) -> None:
         """End all waits and close the connections. May be called again."""
@@ -242,9 +244,9 @@ class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]], AioAdministration)
         """See :meth:`KeenApi.upload`."""
         return await self._writes.run(batch_of(events))
 
-    async def post_batch(self, body: bytes) -> Response:
+    async def post_batch(self, body: bytes, within_seconds: float | None = None) -> Response:
         """See :meth:`KeenApi.post_batch`. After a cancellation the outcome is unknown."""
-        return await self._writes.attempt(UploadBatch(body))
+        return await self._writes.attempt(UploadBatch(body), within_seconds)
 
     async def close(self) -> None:
         """Close the connections. May be called again."""

@@ -28,9 +28,9 @@ class ApiUploader:
     def __init__(self, api: KeenApi) -> None:
         self._api = api
 
-    def upload(self, body: bytes) -> Response:
+    def upload(self, body: bytes, within_seconds: float | None = None) -> Response:
         """See :meth:`keen_client.delivery.uploader.Uploader.upload`. The answer shows no key."""
-        answer = self._api.post_batch(body)
+        answer = self._api.post_batch(body, within_seconds)
         key = self._api.project.write_key
         if key is None or key.reveal().encode() not in answer.body:
             return answer

@@ -125,8 +125,9 @@ class Courier:
         Without a time limit it ends when nothing is left that can be sent, when
         five attempts in a row brought nothing, or when another sender moved
         nothing for a minute. Where no background thread sends, the requests are
-        made here, and one that is under way is not cut short: its answer is
-        waited for up to the write timeout.
+        made here, and none outlasts the time limit: what it brought to the
+        server is unknown then. After a first one none is begun for which less
+        time is left than the last one took.
 
         Raises:
             EventLogError: the log's own disk failed.
@@ -170,7 +171,7 @@ class Courier:
 
     def _drain(self, deadline_ns: int | None) -> str:
         """Have sent what can be; why not more, as far as no pause tells."""
-        fruitless = 0
+        fruitless, took_ns = 0, 0
         stillness, under_way = _Stillness(self._clock), _Stillness(self._clock)
         while deadline_ns is None or self._clock.monotonic_ns() < deadline_ns:
             is_sent_elsewhere = self._has_lane() or not self._sender.acquire()
@@ -186,7 +187,10 @@ class Courier:
                 self._nap(0.02, deadline_ns)
                 continue
             stillness.end()
-            step = self._sender.step()
+            began_ns = self._clock.monotonic_ns()
+            if self._would_cut_off(deadline_ns, took_ns):
+                break
+            step = self._sender.step(deadline_ns)
             if step.kind is StepKind.IDLE:
                 if self._wait_for_due(deadline_ns):
                     continue
@@ -202,10 +206,17 @@ class Courier:
                     return ""
                 self._nap(self._pause_seconds(), deadline_ns)
             else:
+                took_ns = self._clock.monotonic_ns() - began_ns
                 fruitless = 0 if step.accepted or step.rejected or step.turn is Turn.SPLIT else fruitless + 1
                 if deadline_ns is None and fruitless >= _FRUITLESS_MAX:
                     return ""
         return "the time was up"
+
+    def _would_cut_off(self, deadline_ns: int | None, took_ns: int) -> bool:
+        """Whether a request as long as the last would have to be cut off: only a query could tell what became of it."""
+        if deadline_ns is None or deadline_ns - self._clock.monotonic_ns() >= took_ns:
+            return False
+        return not self._is_drained()
 
     def _is_walled(self) -> bool:
         """Whether the lanes' attempts bring nothing, and more of them would not."""

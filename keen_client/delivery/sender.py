@@ -180,8 +180,10 @@ class Sender:
             self._clock.wall_ms(), tokens_honoured=self.tokens_are_honoured()
         )
 
-    def step(self) -> Step:
+    def step(self, deadline_ns: int | None = None) -> Step:
         """Send one batch, if one is due and this is the log's sender.
+
+        Its request ends by *deadline_ns* of the monotonic clock, where given.
 
         Raises:
             EventLogError: the log's own disk failed; nothing is lost, what was in flight is journalled.
@@ -193,7 +195,7 @@ class Sender:
                 return Step(StepKind.IDLE)
             self._stepping += 1
         try:
-            return self._send_batch()
+            return self._send_batch(deadline_ns)
         finally:
             with self._guard:
                 self._stepping -= 1
@@ -201,7 +203,7 @@ class Sender:
             if is_last_to_leave:
                 self.release()
 
-    def _send_batch(self) -> Step:
+    def _send_batch(self, deadline_ns: int | None) -> Step:
         self._tend()
         claim = self.log.outbox.claim(
             events_max=self.config.batch_events_max,
@@ -211,14 +213,17 @@ class Sender:
         if claim is None:
             return Step(StepKind.IDLE)
         batch = build_batch(claim.entries)
-        judgement = self._attempt(claim, batch)
+        judgement = self._attempt(claim, batch, deadline_ns)
         return self._settle(claim, batch, judgement)
 
-    def _attempt(self, claim: Claim, batch: Batch) -> Judgement:
+    def _attempt(self, claim: Claim, batch: Batch, deadline_ns: int | None) -> Judgement:
         if self._clock.wall_ms() - claim.started_ms > _JOURNAL_STALE_MS:
             self.log.outbox.journal_again(claim)
+        within_seconds = None
+        if deadline_ns is not None:
+            within_seconds = max(0.001, (deadline_ns - self._clock.monotonic_ns()) / 1e9)
         try:
-            answer = self._uploader.upload(batch.body)
+            answer = self._uploader.upload(batch.body, within_seconds)
         except ApiError as error:
             return judge_failure(batch, error)
         except ConfigurationError as error:  # no write key: nothing was sent

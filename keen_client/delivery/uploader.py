@@ -10,8 +10,8 @@ from keen_client.transport.message import Response
 class Uploader(Protocol):
     """Sends a bulk body once. Safe from any thread."""
 
-    def upload(self, body: bytes) -> Response:
-        """Make exactly one attempt; the answer as it came, whatever its status.
+    def upload(self, body: bytes, within_seconds: float | None = None) -> Response:
+        """Make exactly one attempt, within *within_seconds* where given; the answer as it came, whatever its status.
 
         Raises:
             NotSentError: nothing reached the server.

@@ -16,19 +16,22 @@ Step = Callable[[dict[str, list[dict[str, Any]]]], "Response | BaseException"]
 class ScriptedUploader:
     """Plays *steps* one after another, the last one for ever, and keeps what was uploaded.
 
-    ``accepted`` holds each event that a step's answer acknowledged, in order of arrival.
+    ``accepted`` holds each event that a step's answer acknowledged, in order of
+    arrival; ``bounds`` how many seconds each upload was given (None: no bound).
     """
 
     def __init__(self, *steps: Step) -> None:
         self._steps: Final = list(steps) or [accept]
         self.bodies: Final[list[dict[str, list[dict[str, Any]]]]] = []
         self.accepted: Final[list[dict[str, Any]]] = []
+        self.bounds: Final[list[float | None]] = []
 
-    def upload(self, body: bytes) -> Response:
+    def upload(self, body: bytes, within_seconds: float | None = None) -> Response:
         """See :meth:`keen_client.delivery.uploader.Uploader.upload`."""
         parsed = orjson.loads(body)
         step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
         self.bodies.append(parsed)
+        self.bounds.append(within_seconds)
         answer = step(parsed)
         if isinstance(answer, BaseException):
             raise answer

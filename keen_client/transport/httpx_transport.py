@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any, Final
 
@@ -146,10 +146,12 @@ class _Answer:
                 f"{self._request.place}: the answer is over {RESPONSE_BYTES_MAX} bytes and was given up",
                 "ask for less: a shorter timeframe, fewer properties",
             )
-        if self._elapsed_seconds() > ANSWER_SECONDS_MAX:
+        within = self._request.within_seconds
+        most = ANSWER_SECONDS_MAX if within is None else min(within, ANSWER_SECONDS_MAX)
+        if self._elapsed_seconds() > most:
             raise OutcomeUnknownError(
-                f"{self._request.place}: the answer took over {ANSWER_SECONDS_MAX:.0f} s and was given up",
-                "look for a slow proxy in between",
+                f"{self._request.place}: the answer took over {most:.3g} s and was given up",
+                "look for a slow proxy in between" if most == ANSWER_SECONDS_MAX else "give it more time",
             )
 
     def finish(self, answer: httpx.Response) -> Response:
@@ -202,12 +204,34 @@ def _build(
     return built
 
 
+class _Within(Mapping[str, float | None]):
+    """Timeouts that end with the exchange: httpcore looks each one up when it begins to wait."""
+
+    def __init__(self, usual: Mapping[str, float | None], within_seconds: float, clock: Clock) -> None:
+        self._usual = usual
+        self._clock = clock
+        self._end_ns = clock.monotonic_ns() + int(within_seconds * _NS_PER_SECOND)
+
+    def __getitem__(self, name: str) -> float | None:
+        usual = self._usual[name]
+        # Nothing would mean to not wait at all, and less is refused.
+        left = max(0.001, (self._end_ns - self._clock.monotonic_ns()) / _NS_PER_SECOND)
+        return left if usual is None else min(usual, left)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._usual)
+
+    def __len__(self) -> int:
+        return len(self._usual)
+
+
 def _timeout_for(
-    request: Request, own: Timeouts | None, clients: httpx.Timeout
+    request: Request, own: Timeouts | None, clients: httpx.Timeout, clock: Clock
 ) -> Mapping[str, float | None]:
+    usual: Mapping[str, float | None] = clients.as_dict() if own is None else own.as_extension()
     if request.timeout_seconds is not None:
-        return Timeouts.of(request.timeout_seconds).as_extension()
-    return clients.as_dict() if own is None else own.as_extension()
+        usual = Timeouts.of(request.timeout_seconds).as_extension()
+    return usual if request.within_seconds is None else _Within(usual, request.within_seconds, clock)
 
 
 def translate(
@@ -298,7 +322,7 @@ class HttpxTransport(_HttpxBase):
         answer = _Answer(self._clock, request)
         failure: TransportError
         try:
-            timeout = _timeout_for(request, self._timeouts, client.timeout)
+            timeout = _timeout_for(request, self._timeouts, client.timeout, self._clock)
             built = _build(request, client.headers, timeout, progress.note)
             got = client.send(built, stream=True, auth=None, follow_redirects=False)
             try:
@@ -360,7 +384,7 @@ class AsyncHttpxTransport(_HttpxBase):
         answer = _Answer(self._clock, request)
         failure: TransportError
         try:
-            timeout = _timeout_for(request, self._timeouts, client.timeout)
+            timeout = _timeout_for(request, self._timeouts, client.timeout, self._clock)
             built = _build(request, client.headers, timeout, progress.anote)
             got = await client.send(built, stream=True, auth=None, follow_redirects=False)
             try:

@@ -34,6 +34,7 @@ class Request:
     access key is part of its own address. No message and no log line shows them.
     ``timeout_seconds`` bounds each wait of the exchange (connecting, each
     write, each read); None means the transport's own timeouts.
+    ``within_seconds`` bounds the exchange as a whole, and with it each wait.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Request:
     key: Secret | None = None
     hidden: tuple[Secret, ...] = ()
     timeout_seconds: float | None = None
+    within_seconds: float | None = None
 
     @property
     def url(self) -> str:

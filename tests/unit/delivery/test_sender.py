@@ -103,6 +103,33 @@ def test_all_events_of_an_accepted_batch_are_acknowledged(desk: Desk) -> None:
     assert desk.states() == {"acknowledged": 7}
 
 
+def test_no_request_of_a_flush_outlasts_its_time(desk: Desk) -> None:
+    """Each is given what is left; and none is begun that would have to be cut off, if it takes as long as the last."""
+    desk.record(5)
+
+    def slow(parsed: Bodies) -> Response:
+        desk.clock.advance(3)
+        return accept(parsed)
+
+    uploader = ScriptedUploader(slow)
+    courier = Courier(desk.sender(uploader, batch_events_max=1), desk.clock, HookSet([]), background=False)
+    report = courier.flush(10)
+    assert uploader.bounds == [10.0, 7.0, 4.0]
+    assert (report.acknowledged, report.pending, report.reason) == (3, 2, "the time was up")
+    uploader.bounds.clear()
+    assert courier.flush(6).is_drained
+    assert uploader.bounds == [6.0, 3.0]
+
+
+def test_a_flush_without_a_time_limit_leaves_each_request_its_usual_time(desk: Desk) -> None:
+    """Nothing but the transport's own timeouts ends it."""
+    desk.record(2)
+    uploader = ScriptedUploader()
+    courier = Courier(desk.sender(uploader, batch_events_max=1), desk.clock, HookSet([]), background=False)
+    assert courier.flush().is_drained
+    assert uploader.bounds == [None, None]
+
+
 def test_results_are_mapped_to_the_exact_entries_sent(desk: Desk) -> None:
     """A refusal in the middle of several collections hits the one event it is for."""
     for collection in ("a", "b", "a"):
