@@ -123,6 +123,26 @@ def test_a_property_is_deleted_from_all_events(keen: KeenClient) -> None:
         keen.delete_property("doomed", "keen.timestamp")
 
 
+def test_events_are_updated_where_they_match(keen: KeenClient) -> None:
+    """A property where it is, and with upsert where it is not; the log keeps what was recorded."""
+    keen.add_events(
+        {"plans": [{"n": 1, "user": {"plan": "free"}}, {"n": 2}, {"n": 3, "user": {"plan": "free"}}]}
+    )
+    keen.flush()
+    odd = [{"property_name": "n", "operator": "ne", "property_value": 3}]
+    assert keen.update_events("plans", {"user.plan": "pro"}, filters=odd) == 1
+    assert keen.update_events("plans", {"user.plan": "trial"}, "this_1_days", filters=odd, upsert=True) == 2
+    plans = {event["n"]: event["user"]["plan"] for event in keen.extraction("plans", "this_1_days")}
+    assert plans == {1: "trial", 2: "trial", 3: "free"}
+    assert [entry.event.get("user") for entry in keen.log.entries("plans")] == [
+        {"plan": "free"},
+        None,
+        {"plan": "free"},
+    ]
+    with pytest.raises(NotFoundError, match="nothing was updated"):
+        keen.update_events("never_seen", {"n": 1})
+
+
 def test_the_life_of_an_access_key(keen: KeenClient, server: LocalServer, tmp_path: Path) -> None:
     """Made, found, changed part by part, used, revoked and given back, deleted."""
     made = keen.create_access_key(

@@ -61,6 +61,8 @@ SAVED: Final = {
     "metadata": {"display_name": "Daily count"},
 }
 
+CHEAP: Final = [{"property_name": "price", "operator": "lt", "property_value": 20}]
+
 Api = Any
 Ask = Callable[[Api], Any]
 
@@ -126,6 +128,10 @@ CALLS: Final[dict[str, Ask]] = {
     ),
     "events-delete-ka": lambda api: api.delete_events(
         COLLECTION, timeframe="this_7_days", timezone="US/Pacific", filters=[PEN]
+    ),
+    "events-update": lambda api: api.update_events(COLLECTION, {"qty": 3}, SPAN, filters=CHEAP),
+    "events-update-upsert": lambda api: api.update_events(
+        COLLECTION, {"qty": 3}, SPAN, filters=CHEAP, upsert=True
     ),
     "extraction-email": lambda api: api.extraction(COLLECTION, SPAN, email="a@example.org"),
     "extraction-latest-property-names": lambda api: api.extraction(
@@ -219,6 +225,8 @@ ERRORS: Final[dict[str, type[KeenApiError]]] = {
 RESULTS: Final[dict[str, Any]] = {
     "collection-delete": True,
     "events-delete-ka": True,
+    "events-update": 1,
+    "events-update-upsert": 2,
     "key-delete": True,
     "property-delete": True,
     "saved-delete": True,

@@ -192,6 +192,7 @@ def administer(client: KeenClient) -> None:
     assert_type(client.get_all_collections(), list[CollectionSchema])
     assert_type(client.get_property("c", "p"), PropertySchema)
     assert_type(client.delete_events("c", timeframe="today"), bool)
+    assert_type(client.update_events("c", {"user.plan": "pro"}, "today", upsert=True), int | None)
     assert_type(client.get_project(), ProjectInfo)
     assert_type(client.get_versions(), list[ApiVersion])
     assert_type(client.saved_queries.all(), list[SavedQuery])

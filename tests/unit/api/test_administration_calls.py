@@ -151,6 +151,7 @@ CHANGES: dict[str, tuple[Ask, str]] = {
     "delete-collection": (lambda api: api.delete_events("c"), "deleted"),
     "delete-events": (lambda api: api.delete_events("c", "today"), "deleted"),
     "delete-property": (lambda api: api.delete_property("c", "x"), "deleted"),
+    "update-events": (lambda api: api.update_events("c", {"x": 1}), "updated"),
     "create-key": (lambda api: api.create_access_key("n"), "created"),
     "update-key": (lambda api: api.update_access_key_full(KEY, "n", True, [], {}), "changed"),
     "revoke-key": (lambda api: api.revoke_access_key(KEY), "revoked"),
@@ -220,6 +221,7 @@ def test_a_change_that_surely_did_not_happen_says_so(
         (lambda api: api.get_all_collections(), "READ"),
         (lambda api: api.get_property("c", "x"), "MASTER"),
         (lambda api: api.delete_events("c"), "MASTER"),
+        (lambda api: api.update_events("c", {"x": 1}), "MASTER"),
         (lambda api: api.list_access_keys(), "MASTER"),
         (lambda api: api.get_project(), "MASTER"),
         (lambda api: api.saved_queries.all(), "MASTER"),
@@ -569,6 +571,7 @@ def test_a_collection_needs_a_name(name: Any, bench: Make) -> None:
     for call in (
         lambda api: api.get_collection(name),
         lambda api: api.delete_events(name),
+        lambda api: api.update_events(name, {"x": 1}),
         lambda api: api.get_property(name, "x"),
     ):
         with pytest.raises(InvalidCollectionNameError):

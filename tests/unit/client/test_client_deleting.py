@@ -221,7 +221,7 @@ def test_nothing_given_by_mistake_deletes_everything(
     shop: KeenClient, collection: str, given: dict[str, Any]
 ) -> None:
     """An empty list of filters names no events: it is refused, and nothing is sent or noted."""
-    with pytest.raises(InvalidQueryError, match="the whole collection would go; nothing was sent"):
+    with pytest.raises(InvalidQueryError, match="it would be the whole collection; nothing was sent"):
         shop.delete_events(collection, **given)
     assert (shop.count(collection, SPAN), shop.deletions()) == (3, [])
 
