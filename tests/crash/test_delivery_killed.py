@@ -56,6 +56,25 @@ def test_receipts_arrive_when_the_process_dies_while_it_sends(arena: Arena, dura
     assert arena.check_all_once(served) == script.receipts().keys()
 
 
+def test_receipts_arrive_when_the_process_is_terminated(arena: Arena) -> None:
+    """SIGTERM without a handler runs no exit handler either; the next process settles what was in flight."""
+    served = arena.serve()
+    script = arena.run(
+        served,
+        """
+        client = KeenClient(delivery_config=DeliveryConfig(batch_events_max=20, linger_seconds=0.0))
+        for number in range(530):
+            add(client, number)
+        os.kill(os.getpid(), signal.SIGTERM)
+        """,
+    )
+    assert script.end() == -15
+    assert len(script.receipts()) == 530
+    with served.client(arena.log, unknown="resend") as client:
+        assert client.flush().is_drained
+    assert arena.check_all_once(served) == script.receipts().keys()
+
+
 @pytest.mark.slow
 def test_sender_killed_at_random_moments_doubles_and_forgets_nothing(arena: Arena, seed: int) -> None:
     """Ten senders of one log are killed, each in the middle of its batches; the eleventh ends the work."""

@@ -230,6 +230,23 @@ def test_bad_event_is_refused_at_the_call(server: LocalServer, tmp_path: Path) -
         assert list(keen.log.entries()) == []
 
 
+def test_an_event_that_is_no_json_is_refused_and_the_others_arrive(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """The caller of the one learns which property it is, at the call; the nineteen before and after it are delivered."""
+    with client_of(server, tmp_path / "log") as keen:
+        for n in range(20):
+            event = {"n": n, "made_by": {"who": object() if n == 7 else "shop"}}
+            if n == 7:
+                with pytest.raises(InvalidEventError, match="nothing was recorded") as caught:
+                    keen.add_event("purchases", event)
+                assert caught.value.path == "made_by.who"
+            else:
+                keen.add_event("purchases", event)
+        assert keen.flush().acknowledged == 19
+    assert count(server) == 19
+
+
 def test_log_bound_elsewhere_names_both(server: LocalServer, tmp_path: Path) -> None:
     """A log made for one project refuses another, naming both, and is unchanged."""
     client_of(server, tmp_path / "log").close()
