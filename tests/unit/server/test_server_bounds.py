@@ -149,6 +149,7 @@ def test_every_body_is_bounded(desk: Desk) -> None:
         ("POST", "/keys"),
         ("PUT", "/queries/saved/s"),
         ("PUT", "/datasets/d"),
+        ("PUT", "/events/c"),
         ("POST", "/_control/faults"),
     ):
         reply = desk.call(method, path, headers={"Content-Length": str(MAX_BODY_BYTES + 1)}, content=b"{}")
@@ -165,6 +166,23 @@ def test_compressed_bodies_are_refused_unread(desk: Desk, encoding: str) -> None
     reply = desk.call("POST", "/events", content=body, headers={"Content-Encoding": encoding})
     assert _refusal(reply) == (415, "UnsupportedContentEncodingError")
     assert desk.call("GET", "/events").json() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/events"), ("POST", "/events/c"), ("PUT", "/events/c")]
+)
+def test_of_a_compressed_body_not_a_byte_is_read(desk: Desk, method: str, path: str) -> None:
+    """However long it would be, packed or unpacked: the answer is there before the first piece is asked for."""
+    read = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            read.append(1)
+            yield gzip.compress(b" " * 1_000_000)
+
+    reply = desk.call(method, path, content=pieces(), headers={"Content-Encoding": "gzip"})
+    assert _refusal(reply) == (415, "UnsupportedContentEncodingError")
+    assert read == []
 
 
 def test_an_encoding_that_changes_nothing_is_taken(desk: Desk) -> None:

@@ -213,6 +213,26 @@ def test_a_callback_that_is_a_name_gets_its_script(desk: Desk, callback: str) ->
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 
+def test_every_get_of_a_query_and_of_a_beacon_can_be_a_script(desk: Desk) -> None:
+    """Saved results and datasets as well as ad-hoc queries; with status 200, which a script needs. An error stays one."""
+    desk.write({"a": 1})
+    query = {"analysis_type": "count", "event_collection": "c", "timeframe": "this_1_days"}
+    desk.call("PUT", "/queries/saved/s", json={"query": query})
+    desk.call("PUT", "/datasets/d", json={"query": {**query, "interval": "daily"}, "index_by": "a"})
+    for path, params in (
+        ("/queries/saved/s/result", {}),
+        ("/datasets/d/results", {"index_by": "1", "timeframe": "this_1_days"}),
+        ("/events/c", {"data": DATA}),
+        ("/events/c", {"data": DATA, "redirect": "http://elsewhere.example/"}),
+    ):
+        reply = desk.call("GET", path, params={**params, "jsonp": "cb"})
+        assert (reply.status_code, reply.text[:3], reply.text[-2:]) == (200, "cb(", ");"), path
+        assert json.loads(reply.text[3:-2])
+    failed = desk.call("GET", "/queries/count", params={"event_collection": "none", "jsonp": "cb"})
+    assert failed.status_code == 400
+    assert failed.json()["error_code"]
+
+
 #: Values, as JSON, of which most are of the wrong type wherever they stand.
 ODD: Final = [
     *("null", "true", "0", "-1", "1.5", "1e308", "-9223372036854775809", "18446744073709551615", "1e18"),
