@@ -106,7 +106,8 @@ class Crowd:
                 self._start(NIGHTLY)
             if moments and now >= moments[0]:
                 moments.pop(0)
-                self._kill_one()
+                while not self._kill_one():
+                    pass
             self.samples.take((m.name, m.pid, m.born_seconds) for m in self._alive.values())
             if now - last_words >= max(60.0, plan.seconds / 60):
                 last_words = now
@@ -209,14 +210,15 @@ class Crowd:
                 gone.append(name)
         return gone
 
-    def _kill_one(self) -> None:
+    def _kill_one(self) -> bool:
+        """Kill a random process and start it again; False when it had come to its end by itself."""
         spared = {WITNESS} | (
             {SENDERS[1]} if self._plan.elapsed_seconds > _SPARED_FROM * self._plan.seconds else set()
         )
         member = self._chance.choice([m for name, m in sorted(self._alive.items()) if name not in spared])
         if member.name == "forking" and self._chance.random() < _CHILD_SHARE and _kill_child(member.pid):
             self.record.killed["forked child"] += 1
-            return
+            return True
         if member.name == SERVER:
             self.record.struck.update(self._counters() or {})
         if member.name in WRITERS and self._chance.random() < _AIMED_SHARE:
@@ -225,12 +227,14 @@ class Crowd:
         os.kill(member.pid, signal.SIGKILL)
         status = self._wait(member.pid)
         self._bury(member)
-        if status == -signal.SIGKILL:
+        was_killed = status == -signal.SIGKILL
+        if was_killed:
             self.record.killed[member.name] += 1
             self.record.in_a_call[member.name] += in_a_call
-        else:  # it was faster
+        else:
             self.record.ended[member.name, status] += 1
         self._start(member.name)
+        return was_killed
 
     def _aim(self, name: str) -> None:
         """Wait until the writer *name* is in a call, and a random moment more."""

@@ -36,7 +36,7 @@ FAULTS: Final = (
     "html-502=0.01",
     "partial-reads=0.00001",
     "truncated=0.01",
-    "rate-limit=120",
+    "rate-limit=60",
     "tokens=edge",
 )
 #: Longer than the server's longest delay, so that no event is resent beside one that is on its way.
@@ -44,12 +44,7 @@ SETTLE: Final = "5s"
 #: What the commands import when they are called; imported once, before the first fork.
 _LATE: Final = (
     *("keen_client.cli.nightly", "keen_client.cli.record", "keen_client.cli.send", "keen_client.cli.serve"),
-    *(
-        "keen_client.cli.draining",
-        "keen_client.cli.ndjson",
-        "keen_client.cli.proof",
-        "keen_client.cli.session",
-    ),
+    *("keen_client.cli.draining", "keen_client.cli.ndjson", "keen_client.cli.proof"),
     *("keen_client.server.running", "keen_client.report.run", "keen_client.report.terminal"),
 )
 
