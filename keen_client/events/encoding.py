@@ -310,7 +310,7 @@ class _Walker:
                 return check(self, _PLAIN_OF.get(family, _same)(value), path, depth)
         raise self._fault(
             path,
-            f"is a {type(value).__name__}, which has no JSON form",
+            f"is of type {type(value).__name__}, which has no JSON form",
             "convert it to text, a number, a boolean, a list or an object",
         )
 

@@ -122,7 +122,7 @@ def test_a_record_can_be_the_event() -> None:
         ({"a": 2**63}, "a", "integer"),
         ({"a": "x" * 10_000}, "a", "10,000"),
         ({"a": "\ud800"}, "a", "surrogate"),
-        ({"a": object()}, "a", "no JSON form"),
+        ({"a": object()}, "a", "is of type object, which has no JSON form"),
         ({"a": b"bytes"}, "a", "no JSON form"),
         ({"a": {1, 2}}, "a", "no JSON form"),
         ({"a": datetime(2026, 1, 1)}, "a", "without a zone"),
