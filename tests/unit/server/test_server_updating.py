@@ -95,6 +95,18 @@ def test_only_what_timeframe_and_filters_select_is_updated(bench: Workbench) -> 
     assert sorted(event["n"] for event in bench.stored()) == [1, 3, 4, 20]
 
 
+def test_a_filter_on_what_is_updated_means_the_value_before(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many pieces the work is done in: an event is updated once, whether it still matches or now matches."""
+    monkeypatch.setattr(engine_module, "_FOLD_ROWS", 1)
+    small = [{"property_name": "n", "operator": "lte", "property_value": 3}]
+    assert _update(bench, "n", 2, filters=small) == 3
+    assert sorted(event["n"] for event in bench.stored()) == [2, 2, 2, 4]
+    assert _update(bench, "n", 9, filters=small) == 3
+    assert sorted(event["n"] for event in bench.stored()) == [4, 9, 9, 9]
+
+
 def test_several_updates_are_one_change(bench: Workbench) -> None:
     """In their order, and an event that several of them change counts once."""
     updates = [
