@@ -15,7 +15,6 @@ from typing import Final
 import attrs
 
 from keen_client._foundation.clock import MS_PER_SECOND, Clock
-from keen_client._foundation.locks import LockFile
 from keen_client._foundation.randomness import Randomness
 from keen_client.delivery.batch import Batch, build_batch
 from keen_client.delivery.config import DeliveryConfig
@@ -112,11 +111,11 @@ class Sender:
 
         Another sender of the same log in this process is somebody too.
         """
-        lock = self.log.directory.sender_lock()
         with self._guard:
-            if self._owns(lock):
+            if self._owns_lock():
                 self._is_leaving = False
                 return True
+        lock = self.log.directory.sender_lock()
         if not lock.try_acquire():
             return False
         try:
@@ -133,22 +132,22 @@ class Sender:
 
     def release(self) -> None:
         """Let another sender have the log: at once, or when the last step under way has ended."""
-        lock = self.log.directory.sender_lock()
         with self._guard:
-            if not self._owns(lock):
+            if not self._owns_lock():
                 return
             self._is_leaving = bool(self._stepping)
             if not self._is_leaving:
                 self._owner_pid = None
-                lock.release()
+                self.log.directory.sender_lock().release()
 
     @property
     def holds_lock(self) -> bool:
         """Whether this is the log's sender."""
-        return self._owns(self.log.directory.sender_lock())
+        return self._owns_lock()
 
-    def _owns(self, lock: LockFile) -> bool:
-        return self._owner_pid == os.getpid() and lock.holds()
+    def _owns_lock(self) -> bool:
+        """Whoever never held it does not make its file: on a full disk that would fail, at close of all times."""
+        return self._owner_pid == os.getpid() and self.log.directory.sender_lock().holds()
 
     # ---- one step -----------------------------------------------------------------------
 

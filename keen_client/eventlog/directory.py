@@ -84,16 +84,26 @@ class LogDirectory:
         return self.path / RESERVE_FILE
 
     def recorders_lock(self) -> LockFile:
-        """The recorders' locks: a byte for the directory and one for each segment."""
-        return LockFile.at(self.path / "recorders.lock")
+        """The recorders' locks: a byte for the directory and one for each segment. Raises as :meth:`sender_lock`."""
+        return self._lock_file("recorders.lock")
 
     def sender_lock(self) -> LockFile:
-        """The lock of the elected sender."""
-        return LockFile.at(self.path / "sender.lock")
+        """The lock of the elected sender.
+
+        Raises:
+            EventLogFullError, EventLogPermissionError, EventLogError: its file is missing, and cannot be made.
+        """
+        return self._lock_file("sender.lock")
 
     def nightly_lock(self) -> LockFile:
-        """The lock of a running nightly or replay job."""
-        return LockFile.at(self.path / "nightly.lock")
+        """The lock of a running nightly or replay job. Raises as :meth:`sender_lock`."""
+        return self._lock_file("nightly.lock")
+
+    def _lock_file(self, name: str) -> LockFile:
+        try:
+            return LockFile.at(self.path / name)
+        except OSError as error:
+            raise translate_os_error(error, self.path / name, "nothing was changed") from error
 
     @staticmethod
     def directory_byte() -> int:
