@@ -111,6 +111,13 @@ def test_a_property_that_nobody_has_is_a_404(bench: Workbench) -> None:
     assert bench.refused("DELETE", "/events/none/properties/n") == (404, "ResourceNotFoundError")
 
 
+def test_what_stands_in_a_list_is_no_property(bench: Workbench) -> None:
+    """Even under a name that the database reads as the place in a list: 404, and the list stays."""
+    bench.write({"n": 5, "a": [{"*": 1}]})
+    assert bench.refused("DELETE", "/events/c/properties/a.0.*") == (404, "ResourceNotFoundError")
+    assert bench.stored()[-1]["a"] in ([1], [{"*": 1}])
+
+
 @pytest.mark.parametrize("path", ["keen.timestamp", "keen", "keen.id"])
 def test_what_keen_keeps_of_an_event_cannot_be_deleted(bench: Workbench, path: str) -> None:
     """403, and the events are as they were."""
