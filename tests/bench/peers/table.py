@@ -42,25 +42,26 @@ What the lines mean, and what they do not:
   keeps events on disk can have any left to send.
 - **keen_client** has its defaults, durability `full` among them, and a log whose server was probed for uniqueness tokens, as
   the first nightly job does by itself. Before that, events without a usable answer wait for a query instead of being
-  resent: see [Delivery guarantees](delivery_guarantees.md#unknown).
+  resent: see [Delivery guarantees](delivery_guarantees.md#unknown). Each of its calls waits for a sync of the disk, which the
+  calls of the others do not: that is the price of the lines about kills, and on a disk that others write to it shows.
 - **keen** 0.7.0 has no buffer: `add_event` makes one request and returns with its answer, so each call takes as long as the
   server and raises when it is out of order. What arrived had arrived by then, and what raised is the caller's to keep.
 - **mixpanel** is its `BufferedConsumer`; its default consumer makes a request in each call, as keen does. Its manual asks for
-  a flush before the program ends. **snowplow** is its `AsyncEmitter`, **sentry** is `capture_message`, which is made for errors and
-  not for events, and **otel** a `BatchLogRecordProcessor` with the OTLP exporter over HTTP; all are part of the comparison because
-  events are sent with them.
+  a flush before the program ends. **snowplow** is its `AsyncEmitter`, **sentry** is `capture_message`, which is made for errors
+  and not for events, and **otel** a `BatchLogRecordProcessor` with the OTLP exporter over HTTP; they stand here because events
+  are sent with them.
 - A script that *ends without flush* does what several of these manuals ask not to do. It stands here because programs do.
-- An *outage* begins with the first event that reaches the server, so that every client meets it. After it a program that stays
-  up is given time (60 s in all for 8 s, 75 s for 20 s), and is then told to flush and close.
+- An *outage* begins with the first event that reaches the server, so that every client meets the whole of it. Afterwards the
+  program is given time (60 s in all for 8 s, 75 s for 20 s), and is then told to flush and close: what that sent has arrived too.
 - *Refuses one*: the server says so in the way that the protocol has for it: per event in Keen's, by index in Amplitude's, as a
-  partial success in OTLP, else by a 400 for the request. Sentry sends each event in a request of its own. *Can be asked for*: whether
-  the program can find out afterwards which event it was; errors that only pass through a callback or a log line do not count.
+  partial success in OTLP, else by a 400 for the request. Sentry sends each event in a request of its own. *Can be asked for*:
+  whether the program can find out afterwards which event it was; a callback or a log line in passing does not count.
 - *No JSON*: 20 arrived means that the client sent the event without that property, or with its text in place of it.
 - *Burst*: who has not ended 60 s after the last call is ended by the runner, with what it still holds.
   *Used the network* is counted where sockets are used: whether a thread read, wrote or connected in the middle of a call.
 - *Sent again* counts what the server received a second time. Under the same id a server can tell; Keen keeps the first of
-  two events with one token, and the server of these runs does so too: it held every event of keen_client once, in every row.
-  Whether the others' servers drop copies is not measured here.
+  two events with one token, and the server of these runs does so too. Whether the others' servers drop copies by their ids
+  is not measured here.
 """
 
 
@@ -154,14 +155,16 @@ def _cell(figure: Figure, outcomes: Sequence[Outcome]) -> str:
 
 
 def _copies(outcomes: Sequence[Outcome], peers: Iterable[str]) -> str:
-    """One line about copies where no answer was lost."""
-    found = {
-        NAMES[peer].strip("*"): sum(
-            outcome.at_last.again
-            for outcome in outcomes
-            if outcome.peer == peer and outcome.scenario != "answer_lost"
-        )
-        for peer in peers
-    }
-    said = ", ".join(f"{name} {count:,}" for name, count in found.items() if count) or "none"
-    return f"Copies that the server received in all other rows and rounds together: {said}."
+    """Two sentences about copies where no answer was lost."""
+    said = []
+    for peer in peers:
+        counts = [o.at_last for o in outcomes if o.peer == peer and o.scenario != "answer_lost"]
+        same, other = sum(c.again_same_id for c in counts), sum(c.again_other_id for c in counts)
+        if same or other:
+            kinds = [f"{same:,} under the same id"] * bool(same) + [f"{other:,} under none"] * bool(other)
+            said.append(f"{NAMES[peer].strip('*')} {' and '.join(kinds)}")
+    doubled = sum(o.at_last.kept - o.at_last.distinct for o in outcomes if o.peer == "keen_client")
+    return (
+        f"Copies that the server received in all other rows and rounds together: {', '.join(said) or 'none'}."
+        f" Of keen_client's events the server held {doubled or 'none'} twice, in all rows and rounds."
+    )
