@@ -44,6 +44,7 @@ class Rig:
                 base_url=self.server.url,
                 write_key=Secret(self.server.write_key),
                 read_key=Secret(self.server.read_key),
+                master_key=Secret(self.server.master_key),
             ),
             clock=self.clock,
         )
@@ -134,6 +135,22 @@ def test_the_damage_is_found_event_by_event(
         assert len(found) == (struck if name in lists else 0)
         assert set(found) <= set(ids)
     assert report.exit_status() == status
+
+
+def test_an_update_is_seen_where_it_changes_an_audited_sum_and_nowhere_else(
+    make_rig: Callable[..., Rig],
+) -> None:
+    """Another amount is corrupt, with the event's id; a property that nobody audits changes unseen. Nothing is resent."""
+    rig = make_rig()
+    recorded = rig.record_and_send(30)
+    assert rig.api.update_events("purchases", {"note": "checked"}, upsert=True) == 30
+    assert {window.state for window in rig.verify().windows} == {Verdict.FINAL}
+    fifth = [{"property_name": "price", "operator": "eq", "property_value": 5}]
+    assert rig.api.update_events("purchases", {"price": 1_000}, filters=fifth) == 1
+    windows = rig.verify().windows
+    assert [window.state for window in windows] == [Verdict.CORRUPT, Verdict.FINAL, Verdict.FINAL]
+    assert windows[0].corrupt == (recorded[5],)
+    assert not any(window.missing or window.eligible for window in windows)
 
 
 def test_partial_reads_never_call_an_event_missing_and_eligible(make_rig: Callable[..., Rig]) -> None:
