@@ -288,7 +288,10 @@ class Courier:
                 wake.clear()
                 if woken and not self._urgent and not stop.is_set():
                     self._clock.wait(stop, self._sender.config.linger_seconds)
-        self._sender.release()  # it may have been elected between close and its own end
+        try:
+            self._sender.release()  # it may have been elected between close and its own end
+        except KeenError as error:  # the log is gone, and its lock with it
+            self._tell_failure(f"{type(error).__name__}: {error.message}")
 
     def _tell_failure(self, error: str) -> None:
         if not self._stop.is_set():  # what ends under a closing client is no failure: the log has it
