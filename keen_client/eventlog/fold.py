@@ -15,6 +15,7 @@ import attrs
 import orjson
 
 from keen_client._foundation.clock import MS_PER_HOUR
+from keen_client.errors import EventLogDamagedError
 from keen_client.eventlog.entry import Entry
 from keen_client.events.identity import base36
 from keen_client.events.stamps import digest
@@ -116,7 +117,11 @@ class Cell:
 
 
 def stamp_entry(entry: Entry, audited: Collection[str]) -> Stamped:
-    """Compute an entry's stamps and pick its *audited* amounts."""
+    """Compute an entry's stamps and pick its *audited* amounts.
+
+    Raises:
+        EventLogDamagedError: its body is no event; only looked at where something is audited.
+    """
     # Entry.digest spelled out: this runs for every event that is sent.
     body = entry.body
     event_id = f"{entry.origin}-{base36(entry.seq)}"
@@ -160,15 +165,23 @@ def _columns(rows: Sequence[Mapping[str, Number]]) -> dict[str, list[Number]]:
 
 
 def numeric_properties(body: str) -> list[str]:
-    """The dotted names of all numbers in an event's JSON text, sorted."""
+    """The dotted names of all numbers in an event's JSON text, sorted.
+
+    Raises:
+        EventLogDamagedError: it is none.
+    """
     found: dict[str, Number] = {}
-    _walk(orjson.loads(body), "", found)
+    _walk(_event(body), "", found)
     return sorted(found)
 
 
 def amounts_of(body: str, names: Collection[str]) -> dict[str, Number]:
-    """The numbers in an event's JSON text under the dotted *names*; booleans are none."""
-    event = orjson.loads(body)
+    """The numbers in an event's JSON text under the dotted *names*; booleans are none.
+
+    Raises:
+        EventLogDamagedError: it is none.
+    """
+    event = _event(body)
     found: dict[str, Number] = {}
     for name, first, further in _paths(frozenset(names)):
         value = event.get(first)
@@ -177,6 +190,20 @@ def amounts_of(body: str, names: Collection[str]) -> dict[str, Number]:
         if type(value) is int or type(value) is float:
             found[name] = value
     return found
+
+
+def _event(body: str) -> dict[str, Any]:
+    """The event of a stored text; damage may have made any text of it."""
+    try:
+        event = orjson.loads(body)
+    except ValueError:
+        event = None
+    if isinstance(event, dict):
+        return event
+    raise EventLogDamagedError(
+        "an entry of the log is not what was written; nothing was concluded from it",
+        "run `keen-client doctor`; it names the damaged file",
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -19,6 +19,7 @@ from typing import Final
 import attrs
 
 from keen_client._foundation.clock import MS_PER_HOUR, Clock
+from keen_client.errors import EventLogDamagedError
 from keen_client.eventlog.dead_letters import bury
 from keen_client.eventlog.entry import DeliveryState, Entry
 from keen_client.eventlog.fold import Stamped, fold_entries, stamp_entry
@@ -255,11 +256,14 @@ class Outbox:
             if part and size + more > bytes_max:
                 break
             size += more
-            names = audited.get(entry.collection)
-            if names is None:
-                names = self._totals.audited_properties(entry.collection, entry.body)
-                audited[entry.collection] = names
-            part.append(stamp_entry(entry, names))
+            try:
+                names = audited.get(entry.collection)
+                if names is None:
+                    names = self._totals.audited_properties(entry.collection, entry.body)
+                    audited[entry.collection] = names
+                part.append(stamp_entry(entry, names))
+            except EventLogDamagedError:
+                break  # like one that cannot be read at all
         return part, size
 
     def _postpone(self, row: Range, now_ms: int) -> None:

@@ -63,7 +63,7 @@ def _entries(connection: sqlite3.Connection, origin: str, last: int | None, at_l
     first, seen = 1, at_least
     while first <= end:
         for row in _rows(connection, first, min(first + _CHUNK - 1, end)):
-            entry = _entry(origin, row)
+            entry = entry_of(origin, row)
             if entry is not None:
                 seen = max(seen, entry.seq)
                 yield entry
@@ -94,7 +94,8 @@ def _has_table(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _entry(origin: str, row: tuple[Any, ...]) -> Entry | None:
+def entry_of(origin: str, row: tuple[Any, ...]) -> Entry | None:
+    """The entry that *row* (seq, collection, ts, recorded, body, keen) holds; None where damage made another thing of it."""
     seq, collection, ts, recorded, body, keen = row
     numbers_are_good = all(type(value) is int for value in (seq, ts, recorded))
     texts_are_good = all(type(value) is str for value in (collection, body, keen))

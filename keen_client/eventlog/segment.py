@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
@@ -95,6 +95,9 @@ class Header:
         if self.successor_origin is None or self.successor_day is None:
             return None
         return SegmentName(self.successor_day, self.successor_origin)
+
+
+_HEADER_KINDS: Final = (int, str, str, int, str, int, int, int | None, str | None, str | None)
 
 
 def list_segments(directory: Path) -> list[SegmentName]:
@@ -181,7 +184,7 @@ class _OpenSegment:
 
         Raises:
             EventLogTooNewError: a later version wrote the file.
-            EventLogDamagedError: there is no header, or it names another origin.
+            EventLogDamagedError: there is no header, none that was written so, or it names another origin.
         """
         row = self.connection.execute("SELECT * FROM header").fetchone()
         if row is None:
@@ -190,13 +193,22 @@ class _OpenSegment:
                 "run `keen-client doctor --repair`",
                 path=self.path,
             )
-        if row[0] > SEGMENT_FORMAT:
+        if isinstance(row[0], int) and row[0] > SEGMENT_FORMAT:
             raise EventLogTooNewError(
                 f"{self.path.name} has format {row[0]}; this version reads up to {SEGMENT_FORMAT}; nothing was changed",
                 "upgrade keen_client",
                 path=self.path,
             )
-        header = Header(*row[:10])
+        own = row[: len(_HEADER_KINDS)]
+        if [isinstance(*pair) for pair in zip(own, _HEADER_KINDS, strict=False)] != [True] * len(
+            _HEADER_KINDS
+        ):
+            raise EventLogDamagedError(
+                f"{self.path.name} has a damaged header; nothing was read from it",
+                "run `keen-client doctor --repair`",
+                path=self.path,
+            )
+        header = Header(*own)
         if header.origin != self.name.origin:
             raise EventLogDamagedError(
                 f"{self.path.name} holds the segment of another origin; nothing was read from it",
@@ -247,7 +259,7 @@ class SegmentReader(_OpenSegment):
             " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
             (first, last, -1 if limit is None else limit),
         )
-        return (Entry(origin, *row) for row in rows)
+        return (self._entry(origin, row) for row in rows)
 
     def some(self, seqs: Sequence[int]) -> list[Entry]:
         """The entries with these *seqs*, as few as one statement may name."""
@@ -256,7 +268,24 @@ class SegmentReader(_OpenSegment):
             f"SELECT seq, collection, ts, recorded, body, keen FROM entries WHERE seq IN ({places}) ORDER BY seq",  # noqa: S608 — places only
             seqs,
         )
-        return [Entry(origin, *row) for row in rows]
+        return [self._entry(origin, row) for row in rows]
+
+    def _entry(self, origin: str, row: tuple[Any, ...]) -> Entry:
+        """SQLite checks what it writes, and reads what a damaged page says: a null in the place of a text, say."""
+        seq, collection, ts, recorded, body, keen = row
+        if (
+            type(ts) is type(recorded) is type(seq) is int
+            and type(body) is type(collection) is type(keen) is str
+        ):
+            return Entry(origin, seq, collection, ts, recorded, body, keen)
+        raise self._damaged_at(seq)
+
+    def _damaged_at(self, seq: object) -> EventLogDamagedError:
+        return EventLogDamagedError(
+            f"{self.path.name} is damaged at entry {seq}; nothing of it was read",
+            "run `keen-client doctor --repair`",
+            path=self.path,
+        )
 
     def contents(
         self, first: int, last: int, collection: str, start_ms: int, end_ms: int, *, is_full: bool
@@ -267,11 +296,15 @@ class SegmentReader(_OpenSegment):
         The texts are empty unless *is_full*: they cost more than all else.
         """
         texts = "body, keen" if is_full else "'', ''"
-        return self.connection.execute(
+        rows = self.connection.execute(
             f"SELECT seq, ts, {texts} FROM entries"  # noqa: S608 — one of the two above
             " WHERE seq BETWEEN ? AND ? AND collection = ? AND ts >= ? AND ts < ? ORDER BY seq",
             (first, last, collection, start_ms, end_ms),
         ).fetchall()
+        for seq, ts, body, keen in rows:
+            if not (type(ts) is int and type(body) is type(keen) is str):
+                raise self._damaged_at(seq)
+        return rows
 
     def sync_wal(self) -> bool:
         """Return only when what this connection can see would survive a power loss; False when no WAL is left."""
