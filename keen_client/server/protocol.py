@@ -48,6 +48,13 @@ class LocalProtocol(H11Protocol):
         if not self._is_draining():
             self._drained_bytes = 0
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; where the answer is under way or out already, only the connection is closed."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def _is_draining(self) -> bool:
         """Whether the request was answered, and its body is still coming."""
         answered = self.cycle is not None and self.cycle.response_complete
