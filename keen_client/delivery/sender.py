@@ -203,6 +203,7 @@ class Sender:
                 self.release()
 
     def _send_batch(self, deadline_ns: int | None) -> Step:
+        self.log.mark_abandoned()
         self._tend()
         claim = self.log.outbox.claim(
             events_max=self.config.batch_events_max,

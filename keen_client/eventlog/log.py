@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -78,6 +79,8 @@ class EventLog:
         if state_is_missing(self.directory):
             rebuild_state(self.directory, config, clock)
         self._next_reclaim_ns = 0
+        #: Abandoned, and the disk took neither the transaction nor the mark that say so.
+        self._unmarked: Final[set[SegmentName]] = set()
         self.state: Final = self._open_state()
         self.shelf: Final = Shelf(self.directory, self.state)
         self.totals: Final = Totals(self.state, config)
@@ -171,6 +174,22 @@ class EventLog:
                 lambda _collection, _hour: False
             )
 
+    def mark_abandoned(self) -> None:
+        """Note what was abandoned while the disk took no note. Before anything is sent: none of it may be.
+
+        Raises:
+            EventLogError: the disk still takes none.
+        """
+        while self._unmarked:
+            name = self._unmarked.pop()
+            self._abandon(name)
+            if name in self._unmarked:
+                raise EventLogError(
+                    f"the disk fails, and takes no note that {name.origin} is set apart; nothing was sent",
+                    "repair the disk: what has a receipt is in the log",
+                    path=self.directory.path,
+                )
+
     def _finish(self, name: SegmentName) -> None:
         self.shelf.release(name.origin)
         with self.directory.recorders_lock().held(self.directory.segment_byte(name.origin)) as alone:
@@ -209,7 +228,10 @@ class EventLog:
         except EventLogError:
             # The disk fails for state.db too: leave a mark that needs no transaction.
             mark = self.directory.path / f"{ABANDONED_MARK}{name.origin}"
-            os.close(os.open(mark, os.O_CREAT | os.O_WRONLY, PRIVATE_FILE_MODE))
+            try:
+                os.close(os.open(mark, os.O_CREAT | os.O_WRONLY, PRIVATE_FILE_MODE))
+            except OSError:
+                self._unmarked.add(name)
 
     def _enter_marks(self) -> None:
         """Enter into ``state.db`` what it could not be told when a segment was abandoned."""
@@ -220,4 +242,5 @@ class EventLog:
                 self._abandon(present)
             known = self._cursor_of(origin)
             if present is None or (known is not None and known[0] != "open"):
-                mark.unlink(missing_ok=True)
+                with suppress(OSError):  # it does no harm: the next look finds it again
+                    mark.unlink(missing_ok=True)

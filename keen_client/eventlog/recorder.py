@@ -38,6 +38,7 @@ from keen_client.eventlog.space import Room
 from keen_client.eventlog.sqlite_faults import (
     is_damage,
     is_io_error,
+    is_read_only,
     is_sealed,
     is_segment_full,
     translate,
@@ -274,6 +275,7 @@ class Recorder:
 
     def _commit_somewhere(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
         """Insert *events* into a good segment under its lock. This is the hot path: it calls as little as it can."""
+        is_reopened = False
         for _ in range(_TRIES_MAX):
             hand = self._hand or self._take(self._succession.find())
             if not self._locks.take(hand.lock_byte, self._lock_timeout_seconds):
@@ -305,6 +307,11 @@ class Recorder:
             except FileNotFoundError:
                 self._drop_writer()
             except sqlite3.Error as error:
+                if is_read_only(error) and not is_reopened:
+                    # Opened while the file system could not be written, it stays read-only for ever.
+                    is_reopened = True
+                    self._drop_writer()
+                    continue
                 outcome = self._after(error, hand.writer, events, now_ms)
                 if outcome is not None:
                     return outcome

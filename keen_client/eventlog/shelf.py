@@ -19,6 +19,7 @@ from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, take_part
 from keen_client.eventlog.segment import SegmentName, SegmentReader, list_segments
+from keen_client.eventlog.sqlite_faults import translate_os_error
 from keen_client.eventlog.state import State, leak
 from keen_client.events.identity import EntryId
 
@@ -143,11 +144,20 @@ class Shelf:
                 return None
 
     def sync(self, origin: str) -> None:
-        """Return only when what has been read of *origin* would survive a power loss."""
+        """Return only when what has been read of *origin* would survive a power loss.
+
+        Raises:
+            EventLogError: the disk failed; what was read must not be sent.
+        """
         with self._held():
             reader = self._reader(origin)
         if reader is not None:
-            reader.sync_wal()
+            try:
+                reader.sync_wal()
+            except OSError as error:
+                raise translate_os_error(
+                    error, reader.path, "nothing was sent; the events are still in the log"
+                ) from error
 
     def release(self, origin: str) -> None:
         """Close the connection to *origin*, so that its file can be finished, moved or unlinked."""

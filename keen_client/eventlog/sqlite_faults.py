@@ -41,6 +41,11 @@ def is_disk_full(error: sqlite3.Error) -> bool:
     return primary_code(error) == sqlite3.SQLITE_FULL
 
 
+def is_read_only(error: sqlite3.Error) -> bool:
+    """Whether the connection may only read: the file, or its file system, could not be written when it was opened."""
+    return primary_code(error) == sqlite3.SQLITE_READONLY
+
+
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another connection held the file."""
     return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

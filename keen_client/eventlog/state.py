@@ -22,7 +22,7 @@ from urllib.parse import quote
 from keen_client._foundation.files import PRIVATE_FILE_MODE, file_identity
 from keen_client.errors import EventLogDamagedError, EventLogFullError, EventLogTooNewError
 from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, forked_guard, take_part
-from keen_client.eventlog.sqlite_faults import is_disk_full, translate, translate_os_error
+from keen_client.eventlog.sqlite_faults import is_disk_full, is_read_only, translate, translate_os_error
 
 STATE_FILE: Final = "state.db"
 RESERVE_FILE: Final = "reserve"
@@ -80,6 +80,13 @@ class State:
             self._connection.close()
             if isinstance(error, sqlite3.Error):
                 raise translate(error, self.path, "nothing was changed") from error
+            if isinstance(error, UnicodeDecodeError):
+                # What SQLite has to say of a damaged schema quotes it.
+                raise EventLogDamagedError(
+                    f"{self.path.name} is damaged; nothing was changed",
+                    "run `keen-client doctor --repair`; it sets the file aside and salvages what can be read",
+                    path=self.path,
+                ) from error
             raise
         self._identity = file_identity(self.path)
 
@@ -137,7 +144,7 @@ class State:
                 return
             self._mind_replacement()
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
+                self._begin()
                 yield self._connection
                 self._commit()
             except sqlite3.Error as error:
@@ -150,6 +157,19 @@ class State:
             except BaseException:
                 self._undo()
                 raise
+
+    def _begin(self) -> None:
+        """Begin to write. What was opened while the file system could not be written stays read-only for ever: open anew."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            # Of a read-only file SQLite only begins to read, and says nothing.
+            self._connection.execute("DELETE FROM facts WHERE 0")
+        except sqlite3.OperationalError as error:
+            if not is_read_only(error):
+                raise
+            self._undo()
+            self._reconnect()
+            self._connection.execute("BEGIN IMMEDIATE")
 
     def _commit(self) -> None:
         try:
@@ -228,8 +248,16 @@ class State:
                 "start again: it is rebuilt from the segments when the log is opened",
                 path=self.path,
             )
-        self._connection.close()
-        self._connect()
+        self._reconnect()
+
+    def _reconnect(self) -> None:
+        former = self._connection
+        try:
+            self._connect()
+        except BaseException:
+            self._connection = former  # the next look finds again what is wrong with the file
+            raise
+        former.close()
 
     def before_fork(self) -> None:
         """Let a transaction end: a child would inherit its locks without their protection."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from keen_client.errors import EventLogFullError
+from keen_client.errors import EventLogError, EventLogFullError
 from keen_client.eventlog.segment import list_segments
 
 MakeTill = Callable[..., Any]
@@ -56,3 +58,28 @@ def test_mark_of_a_segment_that_is_gone_is_taken_away(make_till: MakeTill) -> No
     mark.touch()
     till.log.tend()
     assert not mark.exists()
+
+
+def test_a_disk_that_takes_not_even_the_mark_is_told_of_before_anything_is_sent(
+    make_till: MakeTill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Abandoning raises nothing of its own; sending is refused as long as it cannot be noted, and noted as soon as it can."""
+    till = make_till()
+    till.record(3)
+    (name,) = list_segments(till.log.directory.segments)
+
+    def fail(*_: object) -> None:
+        raise EventLogFullError("the disk is full")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "the disk fails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(till.log.state, "transaction", fail)
+        patch.setattr(os, "open", refuse)
+        till.log._abandon(name)
+        with pytest.raises(EventLogError, match="nothing was sent"):
+            till.log.mark_abandoned()
+    assert till.log._cursor_of(name.origin) is None
+    till.log.mark_abandoned()
+    assert till.status(name.origin) == "abandoned"

@@ -577,3 +577,16 @@ def test_tries_are_bounded(
     monkeypatch.setattr(SegmentWriter, "append_one", damaged)
     with pytest.raises((EventLogBusyError, EventLogDamagedError), match="not recorded"):
         make_desk().record()
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_segment_that_was_opened_on_a_read_only_file_system_is_opened_anew(
+    directory: LogDirectory, make_desk: MakeDesk, durability: str
+) -> None:
+    """As soon as it can be written recording goes on, in the same segment and with the next number."""
+    desk = make_desk(durability=durability)
+    first = desk.recorder.append(event(1))
+    desk.recorder._hand.writer.connection.execute("PRAGMA query_only=1")
+    second = desk.recorder.append(event(2))
+    assert (second.id.origin, second.id.seq) == (first.id.origin, 2)
+    assert [entry.body for entry in entries(directory)] == [event(1).body, event(2).body]

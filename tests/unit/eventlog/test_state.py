@@ -199,3 +199,29 @@ def test_thread_keeps_no_other_from_reading_its_own_transaction(state: State) ->
         state.count("n", 1)
     reader.join()
     assert seen == [2]
+
+
+def test_a_file_system_that_was_read_only_for_a_while_is_written_again(
+    directory: LogDirectory, state: State
+) -> None:
+    """SQLite opens a file read-only where it cannot be written, and for ever: a transaction opens it anew."""
+    state._connection.close()
+    state._connection = sqlite3.connect(f"file:{directory.state}?mode=ro", uri=True, isolation_level=None)
+    state.count("n", 1)
+    assert state.counter("n") == 1
+
+
+def test_a_damaged_file_in_its_place_is_told_of_each_time(directory: LogDirectory, state: State) -> None:
+    """Whoever has it open gets the same error at every try, and goes on as soon as a sound one is there."""
+    sound = directory.state.read_bytes()
+    other = directory.path / "other"
+    for content in (b"\x81" * len(sound), sound.replace(b"CREATE TABLE", b"CREAT\xed TABLE")):
+        other.write_bytes(content)
+        other.replace(directory.state)
+        for _ in range(2):
+            with pytest.raises(EventLogDamagedError, match="nothing was changed"):
+                state.count("n", 1)
+    other.write_bytes(sound)
+    other.replace(directory.state)
+    state.count("n", 1)
+    assert state.counter("n") == 1
