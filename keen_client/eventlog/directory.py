@@ -166,7 +166,10 @@ class LogDirectory:
         """
         try:
             content = orjson.loads(self.description.read_bytes())
-            log_format, bound = content["format"], Binding(content["base_url"], content["project_id"])
+            log_format, texts = content["format"], (content["base_url"], content["project_id"])
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("both are texts")
+            bound = Binding(*texts)
         except FileNotFoundError:
             raise EventLogError(
                 f"there is no log at {self.path}; nothing was read",

@@ -63,8 +63,8 @@ def _run(target: Target, seconds: int, corpus: Path) -> bool:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
     count = int(executed[1]) if executed else 0
-    told = "ok" if done.returncode == 0 else "FOUND"
-    sys.stdout.write(f"{told:6} {target.name:14} {count:>12,} inputs in {seconds} s\n")
+    outcome = "ok" if done.returncode == 0 else "FOUND"
+    sys.stdout.write(f"{outcome:6} {target.name:14} {count:>12,} inputs in {seconds} s\n")
     if done.returncode:
         told = [*done.stdout.splitlines()[-30:], *(line for line in done.stderr.splitlines() if "==" in line)]
         sys.stdout.write("".join(f"       {line}\n" for line in told))
