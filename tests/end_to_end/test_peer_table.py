@@ -190,7 +190,7 @@ def test_a_cell_is_the_least_and_the_most_of_the_rounds() -> None:
     assert "| | **keen_client** | segment |" in text
     assert "| arrived | 530 | 0 to 400 |" in text
     assert "| from the last call to the end, s | 0.2 | 0.2, ended by us after 60 s |" in text
-    assert "2 rounds" in text
+    assert " 2 rounds, " in text
     assert "0 to 400" in plain(text)
 
 

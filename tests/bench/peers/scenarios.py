@@ -195,7 +195,10 @@ SCENARIOS: Final = (
             Figure("of the 19 others arrived", lambda outcome: outcome.at_exit.distinct),
             Figure("which one was refused can be asked for", _named),
         ),
-        tests=(f"{_END}test_troubles.py::test_poison_event_is_the_one_dead_letter",),
+        tests=(
+            f"{_END}test_troubles.py::test_poison_event_is_the_one_dead_letter",
+            f"{_END}test_peer_table.py::test_a_refused_event_is_named_and_takes_no_other_with_it",
+        ),
         poison=7,
     ),
     Scenario(
@@ -248,7 +251,7 @@ SCENARIOS: Final = (
         ),
         tests=(
             f"{_END}test_troubles.py::test_cut_after_store_is_settled_by_a_query_and_never_doubled",
-            f"{_CRASH}test_delivery_killed.py::test_receipts_arrive_when_the_process_dies_while_it_sends",
+            f"{_END}test_peer_table.py::test_a_lost_answer_brings_no_second_copy",
         ),
         trouble=Trouble(loses_first_answer=True),
         patience_seconds=15.0,

@@ -27,8 +27,9 @@ NAMES: Final[Mapping[str, str]] = {
 
 _HEAD: Final = """\
 What becomes of the events when things go wrong, for this client and for the other Python SDKs that send events: the same
-scenarios, one after the other, by one runner, against one server on loopback that speaks each protocol and counts
-different events and their copies. Every run is a fresh process, with a fresh directory and a fresh server.
+scenarios, by one runner, against one server on loopback that speaks each protocol and counts different events and their
+copies. Every run is a fresh process, with a fresh directory and a fresh server; the rows about kills, ends and bursts were run
+one at a time, the others, which mostly wait, several at once.
 
 Each client is used as its manual shows, with its default settings but for the server's address. Where two figures stand,
 they are the least and the most of the rounds. A figure that hangs on the moment of a kill would be another one on another
@@ -61,7 +62,8 @@ What the lines mean, and what they do not:
   *Used the network* is counted where sockets are used: whether a thread read, wrote or connected in the middle of a call.
 - *Sent again* counts what the server received a second time. Under the same id a server can tell; Keen keeps the first of
   two events with one token, and the server of these runs does so too. Whether the others' servers drop copies by their ids
-  is not measured here.
+  is not measured here. Nothing sent again means that the events without an answer were given up: rightly here, where the
+  server had taken them.
 """
 
 
@@ -83,7 +85,7 @@ def section(outcomes: Sequence[Outcome], versions: Mapping[str, str], machine: s
             cells = [_cell(figure, _of(outcomes, scenario, peer)) for peer in peers]
             lines.append(f"| {figure.title} | {' | '.join(cells)} |")
     written = (
-        f"Written by `python -m tests.bench.peers run` on {day}, {_rounds(outcomes)} rounds, after"
+        f"Written by `python -m tests.bench.peers run` on {day}, {_rounds(outcomes)}, after"
         f" `python -m tests.bench.peers install`. Machine: {machine}; other work ran beside it."
     )
     lines += ["", _NOTES, _copies(outcomes, peers), "", written, ""]
@@ -140,8 +142,10 @@ def _of(outcomes: Iterable[Outcome], scenario: Scenario, peer: str) -> list[Outc
     return [outcome for outcome in outcomes if (outcome.scenario, outcome.peer) == (scenario.key, peer)]
 
 
-def _rounds(outcomes: Iterable[Outcome]) -> int:
-    return max(Counter((outcome.scenario, outcome.peer) for outcome in outcomes).values())
+def _rounds(outcomes: Iterable[Outcome]) -> str:
+    counts = Counter((outcome.scenario, outcome.peer) for outcome in outcomes).values()
+    least, most = min(counts), max(counts)
+    return f"{least} rounds" if least == most else f"{least} to {most} rounds a row"
 
 
 def _cell(figure: Figure, outcomes: Sequence[Outcome]) -> str:
