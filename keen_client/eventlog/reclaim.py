@@ -37,6 +37,7 @@ from keen_client.eventlog.retention import (
 from keen_client.eventlog.segment import SegmentName
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.space import log_size_bytes
+from keen_client.eventlog.sqlite_faults import translate_os_error
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
 
@@ -148,9 +149,14 @@ class Reclaimer:
 
     def _unlink(self, origin: str) -> None:
         """The database first: without it, a WAL that a crash leaves behind can revive nothing."""
-        for path in self._files_of(origin):
-            path.unlink(missing_ok=True)
-        sync_directory(self._directory.segments)
+        try:
+            for path in self._files_of(origin):
+                path.unlink(missing_ok=True)
+            sync_directory(self._directory.segments)
+        except OSError as error:
+            raise translate_os_error(
+                error, self._directory.segments, f"what is left of {origin} goes with the next run"
+            ) from error
 
     def _files_of(self, origin: str) -> list[Path]:
         databases = {

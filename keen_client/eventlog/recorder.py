@@ -337,7 +337,8 @@ class Recorder:
         if is_sealed(error) or is_segment_full(error):
             self._drop_writer()
             return None
-        if is_damage(error):
+        if is_damage(error) or is_read_only(error):
+            # Read-only still: a reader of this process holds its shared memory as it was opened then.
             self._succession.shunned.add(writer.name.origin)
             self._drop_writer()
             return None

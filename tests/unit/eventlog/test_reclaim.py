@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keen_client.errors import EventLogError
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.events.identity import EntryId
@@ -218,3 +220,21 @@ def test_warnings_name_what_is_unsent_and_unverified(make_till: MakeTill, clock:
     assert round(horizon.days) == 6
     assert unsent[0].origin == sent[0].origin
     assert [found.unverified for found in reclaimer(till).horizons(always)] == [0]
+
+
+def test_disk_that_refuses_an_unlink_is_told_and_the_next_run_ends_it(
+    make_till: MakeTill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an error of the log: the intent is journalled, and nothing of it is lost to who asks for it."""
+    till, ids = drained(make_till)
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(errno.EIO, "the disk fails", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(EventLogError, match="goes with the next run"):
+            reclaimer(till).reclaim(always)
+    assert reclaimer(till).unfinished() == [ids[0].origin]
+    assert reclaimer(till).reclaim(always).segments == 0
+    assert files_of(till, ids[0].origin) == []

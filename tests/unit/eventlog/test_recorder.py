@@ -590,3 +590,24 @@ def test_segment_that_was_opened_on_a_read_only_file_system_is_opened_anew(
     second = desk.recorder.append(event(2))
     assert (second.id.origin, second.id.seq) == (first.id.origin, 2)
     assert [entry.body for entry in entries(directory)] == [event(1).body, event(2).body]
+
+
+def test_segment_that_stays_read_only_in_this_process_is_left_for_another(
+    directory: LogDirectory, make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader may hold its shared memory as it was opened on a read-only file system: recording goes on elsewhere."""
+    desk = make_desk()
+    first = desk.recorder.append(event(1))
+    real = SegmentWriter.append_one
+
+    def refused(writer: SegmentWriter, *rest: Any) -> int:
+        if writer.name.origin == first.id.origin:
+            error = sqlite3.OperationalError("attempt to write a readonly database")
+            error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+            raise error
+        return real(writer, *rest)
+
+    monkeypatch.setattr(SegmentWriter, "append_one", refused)
+    second = desk.recorder.append(event(2))
+    assert second.id.origin != first.id.origin
+    assert {entry.id for entry in entries(directory)} == {first.id, second.id}
