@@ -116,7 +116,7 @@ def read_settings(
     return Settings(
         project_id=project_id,
         base_url=_base_url(find("base_url")),
-        log=Path(log).expanduser().absolute() if log else default_log(project_id, environment),
+        log=_place(str(log)) if log else default_log(project_id, environment),
         write_key=_secret("write_key", find("write_key")),
         read_key=_secret("read_key", find("read_key")),
         master_key=_secret("master_key", find("master_key")),
@@ -124,6 +124,20 @@ def read_settings(
         log_config=_config(LogConfig, from_file, "log_settings"),
         delivery_config=_config(DeliveryConfig, from_file, "delivery"),
     )
+
+
+def _place(log: str) -> Path:
+    """Where *log* lies, from the root on."""
+    try:
+        place = Path(log).expanduser().absolute()
+    except RuntimeError:
+        place = None
+    if place is None or "\0" in log:
+        raise ConfigurationError(
+            f"the log's place {log[:60]!r} names no directory; nothing was recorded and nothing was sent",
+            "give a path: log=, --log, KEEN_LOG, or keen-client.toml",
+        )
+    return place
 
 
 def default_log(project_id: str, environment: Mapping[str, str]) -> Path:
@@ -180,7 +194,7 @@ def _read_file(config_file: Path | None) -> dict[str, Any]:
             f"the configuration {path} cannot be read ({error.strerror}); nothing was sent",
             "correct --config",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(
             f"the configuration {path} is not TOML ({error}); nothing was sent", "correct the file"
         ) from error
@@ -190,6 +204,13 @@ def _read_file(config_file: Path | None) -> dict[str, Any]:
             f"the configuration {path} has unknown settings: {', '.join(unknown)}; nothing was sent",
             f"known are: {', '.join(sorted({*ENVIRONMENT, *TABLES}))}",
         )
+    for name, value in content.items():
+        if name not in TABLES and not isinstance(value, (str, bool) if name == "disabled" else str):
+            expected = "true or false" if name == "disabled" else "a text"
+            raise ConfigurationError(
+                f"the setting {name} in {path} is {type(value).__name__}, not {expected}; nothing was sent",
+                f"give {expected}",
+            )
     return content
 
 

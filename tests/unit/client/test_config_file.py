@@ -100,3 +100,24 @@ def test_a_file_that_somebody_else_laid_out_is_not_used(
         read_settings({}, {}, reads_file=True)
     assert "--config" in str(caught.value.hint)
     assert read_settings({}, {}, Path("keen-client.toml"), reads_file=True).project_id == "p1"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("disabled = []", "disabled"),
+        ("disabled = 0.0", "disabled"),
+        ("project_id = 5", "project_id"),
+        ("log = { a = 1 }", "log"),
+        ('log = "~nobody-of-this-name/x"', "names no directory"),
+        ('log = "a\\u0000b"', "names no directory"),
+        ("base_url = 1979-05-27", "base_url"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_name(tmp_path: Path, line: str, told: str) -> None:
+    """Nothing is guessed: a list for ``disabled`` would have switched recording off without a word."""
+    file = tmp_path / "settings.toml"
+    head = "" if line.startswith("project_id") else 'project_id = "p"\n'
+    file.write_text(f"{head}{line}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=told):
+        read_settings({}, {}, file, reads_file=True)
