@@ -302,16 +302,21 @@ def say(line: str) -> None:
 
 
 def open_client(
-    settings: dict[str, str], *, durability: Any = "full", entries: int = 1_000, **config: Any
+    settings: dict[str, str],
+    *,
+    durability: Any = "full",
+    entries: int = 1_000,
+    background: bool = False,
+    **config: Any,
 ) -> KeenClient:
-    """A client without a background thread, whose segments take so many *entries*."""
+    """A client whose segments take so many *entries*; unless asked for without a background thread."""
     return KeenClient(
         settings["project_id"],
         settings["write_key"],
         settings["read_key"],
         base_url=settings["url"],
         log=settings["log"],
-        background=False,
+        background=background,
         log_config=LogConfig(
             durability=durability, segment_entries_max=entries, reserve_bytes=100_000, **config
         ),
@@ -560,8 +565,12 @@ def outlive(nursery: Nursery, served: Served, directory: Path, point: Point) -> 
     return Outlived(point, *judge(served, settings, point.name, lines))
 
 
-def judge(served: Served, settings: dict[str, str], name: str, lines: Path) -> tuple[int, int]:
+def judge(
+    served: Served, settings: dict[str, str], name: str, lines: Path, *, years: int = 0
+) -> tuple[int, int]:
     """Hold log and server to what the children said; how many receipts were given, and events arrived.
+
+    The server is asked for a day around the timestamps of the children, and *years* on both sides.
 
     Raises:
         AssertionError: naming *name* and what is lost, doubled, or there although it was refused.
@@ -575,8 +584,8 @@ def judge(served: Served, settings: dict[str, str], name: str, lines: Path) -> t
     with served.client(log) as client:
         logged = {logged.id: logged.event["number"] for logged in client.log.entries()}
         around = {
-            "start": (an_hour_that_is_over() - timedelta(days=1)).isoformat(),
-            "end": (an_hour_that_is_over() + timedelta(days=1)).isoformat(),
+            "start": (an_hour_that_is_over() - timedelta(days=1 + 365 * years)).isoformat(),
+            "end": (an_hour_that_is_over() + timedelta(days=1 + 365 * years)).isoformat(),
         }
         events = client.extraction(
             settings["collection"], timeframe=around, property_names=["kc.id", "number"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 #: Drawn by the run's seed. All of them: ``python -m tests.crash.points``.
-DRAWN = 12
+DRAWN = 8
 #: Transactions whose commit has no point of its own in the table, each with its reason.
 ELSEWHERE = {
     "State.note": "one fact; in all else it joins the transaction around it",

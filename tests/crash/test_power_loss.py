@@ -19,8 +19,8 @@ from tests.crash.power import (
 )
 
 #: Drawn by the run's seed. All of them: ``python -m tests.crash.power``.
-CUTS = 150
-GONE_ON = 2
+CUTS = 100
+GONE_ON = 1
 
 
 @pytest.fixture(scope="module")
