@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, ms_to_iso
 from keen_client.server.faults import parse_duration
@@ -69,7 +69,15 @@ def check_resends(world: World, scenario: Scenario, copies: Copies) -> None:
     assert not wrong, f"resent although present: {_some(wrong)}"
 
 
-def _is_there(copy: Copy, at_ms: int, scenario: Scenario) -> bool:
+class Bounded(Protocol):
+    """What bounds its delays, or does not."""
+
+    @property
+    def is_delay_bounded(self) -> bool:
+        """Whether nothing is hidden for longer than the settle time."""
+
+
+def _is_there(copy: Copy, at_ms: int, scenario: Bounded) -> bool:
     if copy.timestamp_ms is None:
         return False  # no query over any timeframe shows it
     if copy.vanish_ms and copy.vanish_ms <= at_ms:

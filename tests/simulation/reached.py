@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from keen_client.server.faults import NAMES
 from keen_client.verify.report import VerifyReport
 from keen_client.verify.verdict import Verdict
 from keen_client.verify.windows import INTERVALS, WIDTHS_MS
@@ -36,6 +37,45 @@ KINDS: Final = (
 STATES: Final = tuple(f"state {verdict}" for verdict in Verdict if verdict is not Verdict.UNVERIFIABLE)
 #: All that a campaign has to have reached.
 EVERYTHING: Final = frozenset((*STEPS, *KINDS, *STATES))
+#: What a swarm has to have reached besides: each fault, and what befalls the client's own machine.
+OF_THE_MACHINE: Final = frozenset(
+    {
+        "away",
+        "back-filled into a final window",
+        "busy",
+        "clock an hour ahead",
+        "clock an hour behind",
+        "clock years ahead",
+        "clock years behind",
+        "cloned",
+        "died at answer",
+        "died at request",
+        "died at segment commit",
+        "died at segment committed",
+        "died at state commit",
+        "died at state committed",
+        "down",
+        "duplicated",
+        "late",
+        "lost",
+        "lost power",
+        "lost with the power",
+        "reclaimed",
+        "recorded within a night",
+        "recorded without a receipt",
+        "refused",
+        "reset",
+        "restored from a backup",
+        "second night refused",
+        "stable",
+        "stale",
+        "took turns",
+        "unsent",
+        "verified within a night",
+    }
+)
+#: The token modes are no faults, and have no counter.
+EVERYTHING_IN_A_SWARM: Final = EVERYTHING | OF_THE_MACHINE | (frozenset(NAMES) - {"tokens"})
 
 
 def step_of(analysis: str, question: Mapping[str, Any]) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -300,17 +299,6 @@ TALES: Final[tuple[Scenario, ...]] = (
 def all_pairs() -> list[Scenario]:
     """Every two faults together."""
     return [of_faults(pair) for pair in itertools.combinations(VALUES, 2)]
-
-
-def some_pairs(count: int, seed: int = 2026) -> list[Scenario]:
-    """A selection of pairs in which every fault occurs, always the same for one *seed*."""
-    chance = random.Random(seed)
-    names = list(VALUES)
-    chance.shuffle(names)
-    chosen = [tuple(names[i : i + 2]) for i in range(0, len(names) - 1, 2)]
-    others = [pair for pair in itertools.combinations(VALUES, 2) if pair not in chosen]
-    chosen += chance.sample(others, max(0, count - len(chosen)))
-    return [of_faults((one, other)) for one, other in chosen[:count]]
 
 
 def by_name(name: str) -> Scenario:

@@ -19,15 +19,11 @@ from tests.simulation.scenarios import (
     SEED,
     SINGLES,
     TALES,
-    VALUES,
     Scenario,
-    all_pairs,
     by_name,
     midnight_ms,
-    some_pairs,
 )
 
-PAIRS = 14
 #: Fortnights that together come to every rung of the ladder, every finding and every state.
 REACHING = (
     "lose",
@@ -64,25 +60,10 @@ def test_what_happens_over_days_is_mended_or_named(scenario: Scenario) -> None:
     ran(scenario.name)
 
 
-@pytest.mark.parametrize("scenario", some_pairs(PAIRS), ids=_ids)
-def test_two_faults_at_once_are_mended_or_named(scenario: Scenario) -> None:
-    """The same of pairs, in which one fault may hide the other."""
-    ran(scenario.name)
-
-
 def test_every_fault_that_the_server_knows_is_simulated() -> None:
     """A fault without a fortnight of its own would be one of which nothing is shown."""
     alone = {name for scenario in SINGLES for name in scenario.all_faults if scenario.name.startswith(name)}
     assert alone == set(NAMES)
-
-
-def test_the_selection_of_pairs_has_every_fault() -> None:
-    """Each occurs in at least one of the pairs that the suite runs, and they are the same every time."""
-    chosen = some_pairs(PAIRS)
-    assert {name for scenario in chosen for name in scenario.faults} == set(VALUES)
-    assert chosen == some_pairs(PAIRS)
-    possible = [set(scenario.faults) for scenario in all_pairs()]
-    assert all(set(scenario.faults) in possible for scenario in chosen)
 
 
 def test_the_same_seed_makes_the_same_history() -> None:

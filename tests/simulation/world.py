@@ -22,7 +22,7 @@ import httpx
 import orjson
 
 from keen_client import KeenClient
-from keen_client._foundation.clock import MS_PER_HOUR, MS_PER_SECOND, ms_to_iso
+from keen_client._foundation.clock import MS_PER_HOUR, MS_PER_SECOND, Clock, ms_to_iso
 from keen_client._foundation.randomness import SeededRandomness
 from keen_client.client.wiring import Seams
 from keen_client.events.identity import BLOCK_ENTRIES, EntryId
@@ -89,14 +89,21 @@ class InProcess(httpx.BaseTransport):
         self._clock = clock
         #: Every event of every write, by id, in the order of sending.
         self.sent: dict[str, list[Sent]] = defaultdict(list)
-        #: The rungs of the ladder on which a query stood.
+        #: The rungs of the ladder on which a query stood, and the collections asked for.
         self.asked: set[str] = set()
-        self.requests = 0
+        self.collections_asked: set[str] = set()
+        self.requests = self.writes = 0
+        #: Called before a request leaves, and when its answer is there; the first may answer in the server's place.
+        self.on_leaving: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
+        self.on_answer: Callable[[], None] = lambda: None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer *request*; a cut line and an answer that comes too late raise what httpx raises."""
         body = request.read()
         self.requests += 1
+        stopped = self.on_leaving(request)
+        if stopped is not None:
+            return stopped
         self._note(request, body)
         started_ns = self._clock.monotonic_ns()
         self._clock.advance(ROUND_TRIP_SECONDS / 2)
@@ -104,6 +111,7 @@ class InProcess(httpx.BaseTransport):
             response = self._call(request, body)
         except ConnectionCut:
             raise httpx.ReadError("the line was cut", request=request) from None
+        self.on_answer()
         self._clock.advance(ROUND_TRIP_SECONDS / 2)
         patience = request.extensions.get("timeout", {}).get("read")
         if patience is not None and self._clock.monotonic_ns() - started_ns > patience * 1e9:
@@ -116,9 +124,11 @@ class InProcess(httpx.BaseTransport):
             return
         document, at_ms = orjson.loads(body), self._clock.wall_ms()
         if kind == "queries":
+            self.collections_asked.add(document["event_collection"])
             step = step_of(name, document) if document["event_collection"] in COLLECTIONS else None
             self.asked |= {step} if step else set()
             return
+        self.writes += 1
         for collection, events in document.items():
             if collection in COLLECTIONS:
                 for event in events:
@@ -185,11 +195,20 @@ def waiting_in(clock: VirtualClock) -> Iterator[None]:
 class World:
     """Everything there is in one simulated history, made from one seed."""
 
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        seed: int,
+        make_store: Callable[[Clock], Store] = lambda clock: Store(clock=clock),
+        **settings: Any,
+    ) -> None:
+        """*settings* are those of every client."""
         self.clock = VirtualClock()
         self.server_clock = ShiftedClock(self.clock)
+        #: What the client's machine takes for the time.
+        self.client_clock = ShiftedClock(self.clock)
         self.chance = random.Random(seed)
-        self.store = Store(clock=self.server_clock)
+        self.store = make_store(self.server_clock)
         with self.store.reading() as engine:
             # Few rows: one thread is faster than the agreement of several.
             engine.fetch("SET threads = 1")
@@ -198,23 +217,29 @@ class World:
         self.control = Control(self.store, self.faults)
         self.wire = InProcess(create_app(PROJECT, self.store, self.faults, self.server_clock), self.clock)
         self._http = httpx.Client(transport=self.wire)
-        self.client = KeenClient(
-            PROJECT.id,
-            PROJECT.write_key,
-            PROJECT.read_key,
-            base_url=BASE_URL,
-            log=directory / "log",
-            background=False,
-            http_client=self._http,
-            post_timeout=60.0,
-            get_timeout=305.0,
-            seams=Seams(self.clock, SeededRandomness(self.chance.getrandbits(32))),
-        )
+        self._settings = settings
+        self.client = self.open_client(directory / "log")
         self.recorded: dict[str, Recorded] = {}
         #: Ids under which somebody else sent other events.
         self.impostors: set[str] = set()
         #: From when to when an event was not to be seen before it came back.
         self.away: dict[str, tuple[int, int]] = {}
+
+    def open_client(self, log: Path) -> KeenClient:
+        """A client of the log in that directory, on the machine of all clients."""
+        return KeenClient(
+            PROJECT.id,
+            PROJECT.write_key,
+            PROJECT.read_key,
+            base_url=BASE_URL,
+            log=log,
+            background=False,
+            http_client=self._http,
+            post_timeout=60.0,
+            get_timeout=305.0,
+            seams=Seams(self.client_clock, SeededRandomness(self.chance.getrandbits(32))),
+            **self._settings,
+        )
 
     def close(self) -> None:
         """Close the client without a last attempt, and the server."""
