@@ -315,6 +315,10 @@ class Recorder:
                 outcome = self._after(error, hand.writer, events, now_ms)
                 if outcome is not None:
                     return outcome
+            except UnicodeDecodeError:
+                # What SQLite has to say of a damaged schema quotes it: nothing was inserted.
+                self._succession.shunned.add(hand.writer.name.origin)
+                self._drop_writer()
             except BaseException:
                 hand.writer.rollback()
                 raise

@@ -32,6 +32,10 @@ class Salvage:
         return None if self.last is None else max(self.last, at_least) - len(self.entries)
 
 
+#: What SQLite has to say of a damaged schema quotes it, and need not be UTF-8.
+_UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
+
+
 def salvage_segment(path: Path, origin: str, at_least: int) -> Salvage:
     """Read every readable entry of the segment file at *path*, in the order of seq.
 
@@ -53,7 +57,7 @@ def salvage_segment(path: Path, origin: str, at_least: int) -> Salvage:
 def _last_seq(connection: sqlite3.Connection) -> int | None:
     try:
         row = connection.execute("SELECT max(seq) FROM entries").fetchone()
-    except sqlite3.Error:
+    except _UNREADABLE:
         return None
     return int(row[0] or 0)
 
@@ -78,7 +82,7 @@ def _rows(connection: sqlite3.Connection, first: int, last: int) -> list[tuple[A
             "SELECT seq, collection, ts, recorded, body, keen FROM entries WHERE seq BETWEEN ? AND ? ORDER BY seq",
             (first, last),
         ).fetchall()
-    except sqlite3.Error:
+    except _UNREADABLE:
         if first == last or not _has_table(connection):
             return []
     middle = (first + last) // 2
@@ -89,7 +93,7 @@ def _has_table(connection: sqlite3.Connection) -> bool:
     """Whether the file's schema can be read at all: without it, no row can."""
     try:
         connection.execute("SELECT 1 FROM entries LIMIT 0")
-    except sqlite3.Error:
+    except _UNREADABLE:
         return False
     return True
 

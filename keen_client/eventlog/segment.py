@@ -186,7 +186,10 @@ class _OpenSegment:
             EventLogTooNewError: a later version wrote the file.
             EventLogDamagedError: there is no header, none that was written so, or it names another origin.
         """
-        row = self.connection.execute("SELECT * FROM header").fetchone()
+        try:
+            row = self.connection.execute("SELECT * FROM header").fetchone()
+        except UnicodeDecodeError as error:
+            raise self._has_no_schema() from error
         if row is None:
             raise EventLogDamagedError(
                 f"{self.path.name} has no header; nothing was read from it",
@@ -216,6 +219,14 @@ class _OpenSegment:
                 path=self.path,
             )
         return header
+
+    def _has_no_schema(self) -> EventLogDamagedError:
+        """For a text that cannot be decoded: what SQLite has to say of a damaged schema quotes it."""
+        return EventLogDamagedError(
+            f"{self.path.name} has a damaged schema; nothing was read from it",
+            "run `keen-client doctor --repair`",
+            path=self.path,
+        )
 
     def last_seq(self) -> int:
         """The seq of the last entry; 0 when there is none."""
@@ -326,6 +337,9 @@ class SegmentWriter(_OpenSegment):
             self.connection.execute("PRAGMA fullfsync=1")
             self.connection.execute("PRAGMA checkpoint_fullfsync=1")
             self.connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
+        except UnicodeDecodeError as error:
+            self.close()
+            raise self._has_no_schema() from error
         except BaseException:
             self.close()
             raise

@@ -593,8 +593,10 @@ def judge(
     arrived = {event["kc"]["id"]: event["number"] for event in events}
     with closing(sqlite3.connect(log / "state.db")) as db:
         gone = {origin for (origin,) in db.execute("SELECT origin FROM origins WHERE status = 'reclaimed'")}
+        half_gone = db.execute("SELECT origin FROM reclaims WHERE done_ms IS NULL").fetchall()
     gone_ids = {event_id for event_id in arrived if event_id.split("-")[0] in gone}
     place = f"{name}: "
+    assert half_gone == [], place + "a reclaim that was begun was not ended"
     assert len(arrived) == len(events), place + "doubled at the server"
     assert max(Counter(arrived.values()).values(), default=1) == 1, place + "one event under two ids"
     assert receipts.items() <= arrived.items(), place + "a receipt did not arrive"

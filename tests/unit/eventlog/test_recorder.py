@@ -611,3 +611,17 @@ def test_segment_that_stays_read_only_in_this_process_is_left_for_another(
     second = desk.recorder.append(event(2))
     assert second.id.origin != first.id.origin
     assert {entry.id for entry in entries(directory)} == {first.id, second.id}
+
+
+def test_segment_whose_schema_was_written_over_is_left_for_another(
+    directory: LogDirectory, make_desk: MakeDesk
+) -> None:
+    """Whatever bytes SQLite quotes from it: the next event lies in a fresh segment."""
+    desk = make_desk()
+    first = desk.recorder.append(event(1))
+    desk.recorder.close()
+    (name,) = list_segments(directory.segments)
+    path = name.path_in(directory.segments)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREAT\xed TABLE"))
+    second = desk.recorder.append(event(2))
+    assert second.id.origin != first.id.origin
