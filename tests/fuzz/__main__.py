@@ -58,6 +58,7 @@ def _run(target: Target, seconds: int, corpus: Path) -> bool:
     command = [
         *(sys.executable, "-m", "tests.fuzz", target.name, "--in-process", str(seeds)),
         *(f"-max_total_time={seconds}", f"-dict={dictionary}", f"-timeout={_HANG_SECONDS}"),
+        "-report_slow_units=100000",
         *(f"-rss_limit_mb={_MEMORY_MB}", f"-artifact_prefix={target.regressions}/", "-print_final_stats=1"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

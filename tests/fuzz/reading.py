@@ -59,7 +59,7 @@ def config(data: bytes) -> None:
     expect(normalise_base_url(settings.base_url) == settings.base_url, "a base URL has one form")
     for secret in (settings.write_key, settings.read_key, settings.master_key):
         if secret is not None and len(secret.reveal()) > 8:
-            expect(secret.reveal() not in repr(settings), "no key in a repr")
+            expect(secret.reveal() not in repr(secret), "no key in a repr")
 
 
 CONFIG: Final = Target(
