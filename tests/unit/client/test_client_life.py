@@ -227,6 +227,7 @@ def _calls(client: KeenClient) -> dict[str, Callable[[], object]]:
         "run": lambda: client.run(Analysis(analysis_type="count", event_collection="c")),
         "extract": lambda: next(client.extract("c", {"start": "2026-10-01", "end": "2026-10-02"})),
         "deletions": client.deletions,
+        "update_events": lambda: client.update_events("c", {"plan": "pro"}, "this_7_days"),
         "accept_deletion": lambda: client.accept_deletion(Deletion("c", 0, 1, 2)),
         "saved_queries.all": client.saved_queries.all,
         "cached_datasets.all": client.cached_datasets.all,
