@@ -86,6 +86,15 @@ class Machine:
             for offset in list(lock._held):
                 lock.give_back(offset)
 
+    def restore(self, backup: Path) -> None:
+        """Have the *backup* in the place of the log, all of it on the disk; nobody has it open."""
+        self.stop()
+        forget_locks(self.log)
+        shutil.rmtree(self.log)
+        copy_log(backup, self.log)
+        for path in _files_in(self.log):
+            self.note_synced(path)
+
     def _copy(self) -> dict[Path, tuple[bytes, int]]:
         image: dict[Path, tuple[bytes, int]] = {}
         for path in _files_in(self.log):
@@ -127,13 +136,6 @@ def copy_log(source: Path, target: Path) -> None:
         copied.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copy2(path, copied)
     target.chmod(0o700)
-
-
-def replace_log(log: Path, backup: Path) -> None:
-    """Put the *backup* in the place of *log*, which nobody has open."""
-    forget_locks(log)
-    shutil.rmtree(log)
-    copy_log(backup, log)
 
 
 def forget_locks(directory: Path) -> None:

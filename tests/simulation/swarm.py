@@ -34,7 +34,7 @@ from keen_client.verify.windows import Scope
 from tests.simulation.estimates import drawn
 from tests.simulation.fortnight import SimulationFailedError
 from tests.simulation.history import Readings
-from tests.simulation.machine import Crash, Machine, abandon, at_risk, copy_log, forget_locks, replace_log
+from tests.simulation.machine import Crash, Machine, abandon, at_risk, copy_log, forget_locks
 from tests.simulation.plan import Plan, draw
 from tests.simulation.reached import found_in
 from tests.simulation.scenarios import midnight_ms
@@ -219,8 +219,7 @@ class Swarm:
         backup = self.directory / "backup"
         if "restore" in self.plan.troubles:
             if day == self.plan.days - 1 and backup.exists():
-                self.machine.stop()
-                replace_log(self.machine.log, backup)
+                self.machine.restore(backup)
                 self.machine.boot += self.chance.random() < 0.5
                 self._open()
                 check_log(self, may_lack=True)
