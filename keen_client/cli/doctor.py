@@ -29,7 +29,7 @@ _BITS: Final = {"damage": exit_codes.DAMAGE, "warning": exit_codes.WARNINGS}
     is_flag=False,
     flag_value="tokens",
     type=click.Choice(["tokens", "full"]),
-    help="Learn whether the server honours uniqueness tokens: sends ten small events to the collection kc_probe."
+    help="Learn whether the server honours uniqueness tokens: sends fifteen small events to the collection kc_probe."
     " --probe=full learns everything that verdicts rest on; it says what that costs, and asks.",
 )
 @click.option("--yes", is_flag=True, help="Make the full probe without asking.")
@@ -147,12 +147,11 @@ def _probe(connection: Connection) -> Finding:
 
 def _ask_for_full_probe(*, as_json: bool) -> None:
     """Say what it costs, and go on only when that is agreed to."""
-    from keen_client.verify.full_probe import EVENTS, QUERIES_MAX
-    from keen_client.verify.probe import PAIRS, PROBE_COLLECTION
+    from keen_client.verify import full_probe, probe
 
     note(
-        f"the full probe sends up to {EVENTS + 2 * PAIRS} small events to the collection {PROBE_COLLECTION}, which stay there,"
-        f" and asks at most {QUERIES_MAX + 1} queries over them"
+        f"the full probe sends up to {full_probe.EVENTS + probe.EVENTS} small events to the collection"
+        f" {probe.PROBE_COLLECTION}, which stay there, and asks at most {full_probe.QUERIES_MAX + 1} queries over them"
     )
     if as_json:
         raise click.UsageError("with --json nobody is asked: add --yes to make the full probe")

@@ -376,7 +376,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
 
         Without *start* and *end* on the windows that are due. It also probes,
         where that is not known of late, whether the server honours uniqueness
-        tokens (at most ten small events in the collection ``kc_probe``).
+        tokens (at most fifteen small events in the collection ``kc_probe``).
 
         Raises:
             NightlyLockedError: another nightly or replay job is at work on this log.

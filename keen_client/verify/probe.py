@@ -1,9 +1,12 @@
-"""The token probe: does this server honour uniqueness tokens? Ten small events in a collection of its own.
+"""The token probe: does this server honour uniqueness tokens? Fifteen small events in a collection of its own.
 
-Five pairs of events, the two of a pair under one token, in two requests. If
-later one event of a pair is there, the token was honoured. Sending and reading
-are two calls, so that the server has time in between. Only ``nightly`` and
-``doctor`` probe; ``verify`` sends nothing.
+Five pairs of events, the two of a pair under one token, in two requests; the
+second request has five witnesses besides, under tokens of their own. If later
+of the pairs only the first events are there, and every witness is, then it was
+the tokens that kept the second ones out: a server that loses or delays events
+would have lost a witness too. Sending and reading are two calls, so that the
+server has time in between. Only ``nightly`` and ``doctor`` probe; ``verify``
+sends nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +26,11 @@ from keen_client.verify.answer import record, row_list, whole
 
 PROBE_COLLECTION: Final = "kc_probe"
 PAIRS: Final = 5
-#: Pairs of which one event must be there before the tokens count as honoured.
+#: Events of the second request that are no second ones: all have to be there before a second one was kept out.
+WITNESSES: Final = 5
+#: All events of the probe.
+EVENTS: Final = 2 * PAIRS + WITNESSES
+#: Pairs of which only the first event must be there before the tokens count as honoured.
 SINGLES_MIN: Final = 3
 #: Pairs of which both events must be there before the tokens count as not honoured.
 DOUBLES_MIN: Final = 2
@@ -74,7 +81,7 @@ class TokenProbe:
         """
         now_ms = self._clock.wall_ms()
         nonce = self._randomness.token(ORIGIN_ALPHABET, _NONCE_CHARS)
-        for copy in range(2):
+        for copy, pairs in enumerate((PAIRS, PAIRS + WITNESSES)):
             events = [
                 {
                     "probe": nonce,
@@ -82,7 +89,7 @@ class TokenProbe:
                     "copy": copy,
                     "keen": {"timestamp": ms_to_iso(now_ms), "uniqueness_token": f"{nonce}-{pair}"},
                 }
-                for pair in range(PAIRS)
+                for pair in range(pairs)
             ]
             self._api.upload({PROBE_COLLECTION: events})
         pending = {"nonce": nonce, "sent_ms": now_ms, "ready_ms": now_ms + ready_after_ms}
@@ -106,34 +113,43 @@ class TokenProbe:
             _store(self._state, now_ms, {"honoured": honoured}, None)
         return tokens_honoured(self._state, now_ms)
 
-    def _count(self, nonce: str, sent_ms: int) -> list[int]:
+    def _count(self, nonce: str, sent_ms: int) -> dict[tuple[int, int], int]:
+        """By pair and copy, how many there are; what is not there is left out."""
         query = Analysis(
             analysis_type="count",
             event_collection=PROBE_COLLECTION,
             timeframe=Timeframe(sent_ms - MS_PER_DAY, sent_ms + MS_PER_DAY),
             timezone="UTC",
             filters=[Filter("probe", "eq", nonce)],
-            group_by=["pair"],
+            group_by=["pair", "copy"],
         )
         try:
             rows = row_list(self._api.query(query), "the answer")
         except NotFoundError:
-            return []
-        return [
-            whole(record(row, frozenset({"pair", "result"}), "a group")["result"], "a count") for row in rows
-        ]
+            return {}
+        counts: dict[tuple[int, int], int] = {}
+        for row in rows:
+            group = record(row, frozenset({"pair", "copy", "result"}), "a group")
+            counts[whole(group["pair"], "a pair"), whole(group["copy"], "a copy")] = whole(
+                group["result"], "a count"
+            )
+        return counts
 
 
-def judge_pairs(counts: list[int]) -> bool | None:
-    """From how many events each pair shows: honoured, not honoured, or not known. Pure.
+def judge_pairs(counts: Mapping[tuple[int, int], int]) -> bool | None:
+    """From how many events each pair shows, by (pair, copy): honoured, not honoured, or not known. Pure.
 
     One double may be the server's own, or a count that is off by one: it proves
-    nothing either way, and the next probe asks again.
+    nothing either way, and the next probe asks again. So do a second event
+    without its first, and a witness that is not there: something was lost.
     """
-    doubles = sum(count > 1 for count in counts)
+    firsts = [counts.get((pair, 0), 0) for pair in range(PAIRS)]
+    seconds = [counts.get((pair, 1), 0) for pair in range(PAIRS)]
+    doubles = sum(first + second > 1 for first, second in zip(firsts, seconds, strict=True))
     if doubles >= DOUBLES_MIN:
         return False
-    return True if not doubles and sum(count == 1 for count in counts) >= SINGLES_MIN else None
+    is_whole = all(counts.get((pair, 1), 0) > 0 for pair in range(PAIRS, PAIRS + WITNESSES))
+    return True if is_whole and not doubles and not any(seconds) and sum(firsts) >= SINGLES_MIN else None
 
 
 def tokens_honoured(state: State, now_ms: int) -> bool | None:

@@ -147,7 +147,7 @@ def test_the_full_probe_asks_first_and_then_tells(shell: Shell) -> None:
     shell.record("purchases", 1)
     refused = shell.run("doctor", "--probe=full", stdin="n\n")
     assert refused.exit_code == 130
-    assert "sends up to 45 small events" in refused.stderr
+    assert "sends up to 50 small events" in refused.stderr
     assert shell.run("doctor", "--probe=full", "--json").exit_code == 2
     done = shell.run("doctor", "--probe=full", "--yes", "--json")
     findings = {finding["name"]: finding["level"] for finding in orjson.loads(done.stdout)["findings"]}

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 import traceback
-from collections import Counter
 from typing import Final
 
 import attrs
 
-from keen_client._foundation.clock import SystemClock
+from tests.simulation.campaign import swarm
 from tests.simulation.fortnight import SimulationFailedError, VacuousFortnightError, run
 from tests.simulation.hunt import PREY, hunt
-from tests.simulation.reached import EVERYTHING, EVERYTHING_IN_A_SWARM
+from tests.simulation.reached import EVERYTHING
 from tests.simulation.scenarios import SINGLES, TALES, Scenario, all_pairs, by_name
-from tests.simulation.swarm import run_seed
 
 #: How often a fortnight is drawn that did not meet its faults, and what its seeds lie apart.
 DRAWS: Final = 4
 APART: Final = 1_000_000
-#: A swarm of so many seeds has to reach everything.
-WHOLE: Final = 1_000
 
 
 @attrs.define
@@ -54,36 +49,6 @@ class Campaign:
         sys.stdout.write(f"ok      {scenario.name} seed {fortnight.seed} {fortnight.counters}\n")
 
 
-def swarm(first: int, count: int, *, is_whole: bool) -> int:
-    """Run *count* swarm histories from seed *first* on; 1 when one failed or, where the campaign is whole, was vacuous."""
-    reached, classes, failed, events, requests = set[str](), Counter[str](), list[int](), 0, 0
-    clock = SystemClock()
-    started = clock.monotonic_ns(), time.process_time()
-    for seed in range(first, first + count):
-        try:
-            ran = run_seed(seed)
-        except SimulationFailedError as error:
-            failed.append(seed)
-            sys.stdout.write(f"FAILED  {error}\n")
-        else:
-            reached |= ran.reached
-            classes += ran.readings.classes
-            events += len(ran.owed) + len(ran.orphans)
-            requests += ran.world.wire.requests
-        if seed % 100 == 0:
-            sys.stdout.write(f"seed {seed}, {len(failed)} failed\n")
-        sys.stdout.flush()
-    never = sorted(EVERYTHING_IN_A_SWARM - reached)
-    sys.stdout.write(
-        f"{count - len(failed)} of {count} histories ran clean, with {events:,} events and {requests:,} requests,"
-        f" in {(clock.monotonic_ns() - started[0]) / 1e9:.0f} s, {time.process_time() - started[1]:.0f} s of CPU\n"
-        f"events by what became of them: {dict(classes)}\nreached {', '.join(sorted(reached))}\n"
-    )
-    if never:
-        sys.stdout.write(f"{'FAILED  ' if is_whole else ''}never reached: {', '.join(never)}\n")
-    return 1 if failed or (never and is_whole) else 0
-
-
 def hunt_all(name: str) -> int:
     """Hunt one mutant, or all of them; 1 when one lives."""
     lives = 0
@@ -109,12 +74,13 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--traceback", action="store_true", help="show where a scenario failed")
     parser.add_argument("--swarm", action="store_true", help="histories in which a few of all faults are on")
+    parser.add_argument("--jobs", type=int, default=1, help="how many of them at a time")
     parser.add_argument("--hunt", nargs="?", const="", help="hunt mutants: all, or the named one")
     chosen = parser.parse_args(arguments)
     if chosen.hunt is not None:
         return hunt_all(chosen.hunt)
     if chosen.swarm:
-        return swarm(chosen.seed, chosen.seeds, is_whole=chosen.seeds >= WHOLE)
+        return swarm(chosen.seed, chosen.seeds, chosen.jobs)
     scenarios: list[Scenario] = [by_name(name) for name in chosen.scenario]
     if chosen.pairs:
         scenarios += all_pairs()

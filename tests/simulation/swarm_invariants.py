@@ -106,7 +106,10 @@ def check_log(swarm: Swarm, *, may_lack: bool) -> None:
     if lacking and not may_lack:
         may_lose = swarm.machine.with_power and swarm.plan.log_config.durability == "normal"
         assert may_lose, f"receipts without events: {_some(lacking)}"
-        sent = {i: swarm.world.wire.sent[i] for i in lacking if swarm.world.wire.sent.get(i)}
+        # What a clone was copied with is on its own disk, and was its own to send.
+        sent = {
+            i: swarm.world.wire.sent[i] for i in lacking.keys() - swarm.shared if swarm.world.wire.sent.get(i)
+        }
         assert not sent, f"lost from the log, and sent before: {_some(sent)}"
         last = {
             origin: max(e.seq for e in present.values() if e.origin == origin)
@@ -219,7 +222,7 @@ def check_finished(swarm: Swarm) -> None:
     """In the end every event is seen exactly once, or named; where nothing lasting happened, all of it is final."""
     report = _last_look(swarm)
     check_log(swarm, may_lack=False)
-    copies: Copies = {i: of for i, of in swarm.store.copies.items() if i in swarm.owed}
+    copies: Copies = {i: _known(swarm, i, of) for i, of in swarm.store.copies.items() if i in swarm.owed}
     now_ms, dead = swarm.now_ms, swarm.world.dead_ids()
     classes = swarm.readings.classify(swarm, dead)
     unexplained: dict[str, str] = {}
@@ -258,6 +261,15 @@ def check_finished(swarm: Swarm) -> None:
         assert not bad, f"faults are over and windows are not final: {_some(bad)}"
         backlog = swarm.log.outbox.backlog()
         assert not backlog.unsent, f"faults are over and events are not sent: {backlog}"
+
+
+def _known(swarm: Swarm, entry_id: str, of: Sequence[Copy]) -> Sequence[Copy]:
+    """The copies *of* an event, without those of which nobody can tell that they are its: a stranger's, with no stamps.
+
+    Two logs may each have sent it, and one of the two have lost its properties.
+    """
+    whole = [copy for copy in of if copy.has_stamps]
+    return whole if whole and entry_id in swarm.shared else of
 
 
 def _is_once(swarm: Swarm, event: Recorded, seen: Sequence[Copy]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import orjson
@@ -40,7 +40,7 @@ class Copy:
 
 
 #: Every copy by the id of its event.
-Copies = Mapping[str, list[Copy]]
+Copies = Mapping[str, Sequence[Copy]]
 
 
 def read_copies(store: Store) -> Copies:

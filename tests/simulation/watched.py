@@ -55,7 +55,7 @@ class WatchedStore(Store):
             for number, copy in enumerate(of):
                 if copy.visible_ms > now_ms:
                     self.away[entry_id] = copy.created_ms, now_ms
-                    of[number] = attrs.evolve(copy, visible_ms=0)
+                    of[number] = attrs.evolve(copy, visible_ms=now_ms)  # an earlier look did not see it
         return super().release()
 
 

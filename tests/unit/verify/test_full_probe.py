@@ -18,9 +18,10 @@ from keen_client.queries import Analysis
 from keen_client.server.running import LocalServer
 from keen_client.testing.clocks import VirtualClock
 from keen_client.transport import Secret
+from keen_client.verify import probe
 from keen_client.verify.features import Features, features_of, save
 from keen_client.verify.full_probe import EVENTS, QUERIES_MAX, FullProbe, probe_events, told
-from keen_client.verify.probe import PAIRS, READY_AFTER_MS
+from keen_client.verify.probe import READY_AFTER_MS
 from keen_client.verify.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def test_an_honest_server_has_every_feature(make_rig: Callable[..., Rig]) -> Non
 def test_both_probes_together_cost_fifty_events_at_most() -> None:
     """The collection holds that many of one probe, and no more."""
     assert len(probe_events("n", 0)) == EVENTS
-    assert EVENTS + 2 * PAIRS <= 50
+    assert EVENTS + probe.EVENTS <= 50
 
 
 def test_a_server_that_prints_few_digits_is_found(make_rig: Callable[..., Rig]) -> None:

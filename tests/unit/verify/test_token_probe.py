@@ -1,33 +1,46 @@
-"""The token probe: ten events, one answer, thirty days."""
+"""The token probe: fifteen events, one answer, thirty days."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keen_client._foundation.randomness import SeededRandomness
-from keen_client.verify.probe import PROBE_COLLECTION, TokenProbe, judge_pairs, tokens_honoured
+from keen_client.verify.probe import (
+    EVENTS,
+    PAIRS,
+    PROBE_COLLECTION,
+    WITNESSES,
+    TokenProbe,
+    judge_pairs,
+    tokens_honoured,
+)
 
 if TYPE_CHECKING:
     from tests.unit.verify.conftest import World
 
 
 class Uploads:
-    """Writes into the counting server, honouring tokens or not, or losing everything."""
+    """Writes into the counting server, honouring tokens or not; of a server that does not, requests may be lost."""
 
     def __init__(self, world: World, mode: str) -> None:
         self.world = world
         self.mode = mode
         self.sent = 0
+        self.requests = 0
 
     def upload(self, events: dict[str, Any]) -> dict[str, Any]:
+        self.requests += 1
+        is_lost = self.mode in {"lost", f"off, request {self.requests} lost"}
         for collection, members in events.items():
             for event in members:
                 self.sent += 1
                 tokens = [e["keen"]["uniqueness_token"] for e in self.world.server.events.get(collection, [])]
                 is_repeat = event["keen"]["uniqueness_token"] in tokens
-                if self.mode == "off" or (self.mode == "honoured" and not is_repeat):
+                if not is_lost and not (is_repeat and self.mode == "honoured"):
                     self.world.server.store(collection, event)
         return {}
 
@@ -35,14 +48,23 @@ class Uploads:
         return self.world.server.query(analysis)
 
 
-@pytest.mark.parametrize(("mode", "known"), [("honoured", True), ("off", False), ("lost", None)])
+@pytest.mark.parametrize(
+    ("mode", "known"),
+    [
+        ("honoured", True),
+        ("off", False),
+        ("lost", None),
+        ("off, request 1 lost", None),
+        ("off, request 2 lost", None),
+    ],
+)
 def test_the_probe_tells_whether_tokens_are_honoured(world: World, mode: str, known: bool | None) -> None:
-    """One event a pair: honoured; two: not; none: not known. The answer holds for thirty days."""
+    """The first of each pair: honoured; two: not; none, or something lost: not known. The answer holds for thirty days."""
     api = Uploads(world, mode)
     probe = TokenProbe(world.log.state, api, world.clock, SeededRandomness(5))  # type: ignore[arg-type]
     assert tokens_honoured(world.log.state, world.clock.wall_ms()) is None
     probe.send(ready_after_ms=1000)
-    assert api.sent == 10
+    assert api.sent == EVENTS == 15
     assert probe.is_pending
     assert probe.read() is None  # not ready
     assert probe.is_pending
@@ -56,17 +78,42 @@ def test_the_probe_tells_whether_tokens_are_honoured(world: World, mode: str, kn
     assert set(world.server.events) <= {PROBE_COLLECTION}
 
 
+ALL = WITNESSES
+
+
 @pytest.mark.parametrize(
-    ("counts", "known"),
+    ("firsts", "seconds", "witnesses", "known"),
     [
-        ([1, 1, 1, 1, 1], True),
-        ([1, 1, 1], True),
-        ([1, 1], None),
-        ([1, 1, 1, 1, 2], None),
-        ([1, 2, 2], False),
-        ([], None),
+        ([1, 1, 1, 1, 1], [], ALL, True),
+        ([1, 1, 1], [], ALL, True),
+        ([1, 1], [], ALL, None),
+        ([1, 1, 1, 1, 2], [], ALL, None),
+        ([1, 1, 1, 1, 1], [0, 0, 1], ALL, None),
+        ([1, 1, 1], [1, 1], 0, False),
+        ([1, 1, 1], [2, 1], ALL, False),
+        ([1, 1, 1, 1], [0, 0, 0, 0, 1], ALL, None),
+        ([1, 1, 1, 1, 1], [], ALL - 1, None),
+        ([1, 1, 1, 1, 1], [], 0, None),
+        ([], [1, 1, 1, 1, 1], ALL, None),
+        ([], [], ALL, None),
+        ([], [], 0, None),
     ],
 )
-def test_pairs_are_judged_carefully(counts: list[int], known: bool | None) -> None:
-    """Two doubles disprove; three singles and no double prove; anything else is not known."""
+def test_pairs_are_judged_carefully(
+    firsts: list[int], seconds: list[int], witnesses: int, known: bool | None
+) -> None:
+    """Two doubles disprove; three firsts, no second and every witness prove; anything else is not known."""
+    counts = {(pair, 0): count for pair, count in enumerate(firsts)}
+    counts |= {(pair, 1): count for pair, count in enumerate(seconds) if count}
+    counts |= {(PAIRS + number, 1): 1 for number in range(witnesses)}
     assert judge_pairs(counts) is known
+    assert judge_pairs({key: count for key, count in counts.items() if count}) is known
+
+
+@given(st.data())
+def test_what_a_server_without_tokens_loses_is_not_taken_for_honouring_them(data: st.DataObject) -> None:
+    """Nothing but losing each of at least three second events, each time with no witness, tells it from one that does."""
+    stored = [(pair, 0) for pair in range(PAIRS)] + [(pair, 1) for pair in range(PAIRS + WITNESSES)]
+    lost = data.draw(st.sets(st.sampled_from(stored)))
+    known = judge_pairs(dict.fromkeys(set(stored) - lost, 1))
+    assert known is not True or {(pair, 1) for pair in range(PAIRS)} <= lost <= set(stored[: 2 * PAIRS])
