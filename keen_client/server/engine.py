@@ -291,14 +291,15 @@ class Engine:
         return gone
 
     def release(self, now_ms: int) -> int:
-        """Make all delayed events visible; how many there were."""
+        """Make all delayed events visible from *now_ms* on; how many there were."""
         released = 0
         if self.latest_visible_ms > now_ms:
             with self._transaction():
                 for table in self._tables.values():
-                    rows = self.fetch(f"UPDATE {table.sql} SET visible = 0 WHERE visible > $1", [now_ms])
+                    rows = self.fetch(f"UPDATE {table.sql} SET visible = $1 WHERE visible > $1", [now_ms])
                     released += int(rows[0][0])
-            self.latest_visible_ms = 0
+            # A stale read looks at a moment before.
+            self.latest_visible_ms = now_ms
         return released
 
     def resurrect(self, now_ms: int) -> int:

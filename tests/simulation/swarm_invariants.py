@@ -52,6 +52,8 @@ def _check_copies(swarm: Swarm) -> None:
 def _check_resends(swarm: Swarm) -> None:
     """No run resends what is there or on its way, and none that an earlier look of its own night has shown."""
     are_honoured, wrong = swarm.plan.tokens != "off", dict[str, str]()
+    # What appeared at that very moment no stale read can have shown.
+    stale_ms = parse_duration(str(swarm.plan.faults.get("stale-reads", "0s")))
     for entry_id, sends in swarm.world.wire.sent.items():
         if len(sends) < 2 or entry_id in swarm.shared:
             continue
@@ -62,7 +64,8 @@ def _check_resends(swarm: Swarm) -> None:
             if gone_ms <= sent.at_ms < back_ms:
                 continue
             for copy in swarm.store.copies.get(entry_id, ()):
-                if copy.created_ms < sent.at_ms and _is_there(copy, sent.at_ms, swarm.plan):
+                seen_ms = sent.at_ms - (stale_ms if copy.visible_ms else 0)
+                if copy.created_ms < sent.at_ms and _is_there(copy, seen_ms, swarm.plan):
                     wrong[entry_id] = f"resent at {ms_to_iso(sent.at_ms)} beside {copy}"
     assert not wrong, f"resent although present: {_some(wrong)}"
 
