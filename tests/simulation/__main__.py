@@ -11,7 +11,8 @@ import attrs
 
 from tests.simulation.campaign import swarm
 from tests.simulation.fortnight import SimulationFailedError, VacuousFortnightError, run
-from tests.simulation.hunt import PREY, hunt
+from tests.simulation.hunt import hunt
+from tests.simulation.prey import PREY
 from tests.simulation.reached import EVERYTHING
 from tests.simulation.scenarios import SINGLES, TALES, Scenario, all_pairs, by_name
 
