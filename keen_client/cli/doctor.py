@@ -116,17 +116,22 @@ def _status(findings: Iterable[Finding]) -> int:
 
 
 def _probe(connection: Connection) -> Finding:
-    """Send the pairs, or read those that were sent before."""
+    """Send the pairs, or read those that were sent before; a server on this machine is asked thrice at most."""
     from keen_client.cli.session import open_machinery
     from keen_client.eventlog.doctor import Finding
+    from keen_client.replay.night import PROBES_MAX
     from keen_client.transport.base_url import is_loopback
     from keen_client.verify.probe import READY_AFTER_MS, TokenProbe
 
     with open_machinery(connection, needs_write_key=True, needs_read_key=True) as machinery:
         probe = TokenProbe(machinery.log.state, machinery.api, machinery.clock, machinery.randomness)
-        if not probe.is_pending:
-            probe.send(0 if is_loopback(machinery.settings.base_url) else READY_AFTER_MS)
-        honoured = probe.read()
+        is_near = is_loopback(machinery.settings.base_url)
+        for _ in range(PROBES_MAX if is_near else 1):
+            if not probe.is_pending:
+                probe.send(0 if is_near else READY_AFTER_MS)
+            honoured = probe.read()
+            if honoured is not None:
+                break
         is_pending = probe.is_pending
     if honoured:
         return Finding("ok", "tokens", "the server honours uniqueness tokens: early resends are harmless")

@@ -134,7 +134,8 @@ def test_losses_are_found_planned_and_replayed(tmp_path: Path) -> None:
         shell = Shell(server.environment(tmp_path / "log"))
         shell.json("record", "things", stdin=lines(200))
         shell.json("send")
-        shell.json("doctor", "--probe")
+        while shell.run("doctor", "--probe").returncode:
+            pass  # too much of the probe was lost
         short = shell.json("verify", *DAY, status=4)
         missing = short["summary"]["missing"]
         assert missing > 0
