@@ -211,10 +211,10 @@ class Book:
                 self._probe.setdefault(event["keen"]["uniqueness_token"], event)
 
     def count_probe(self, nonce: str) -> list[dict[str, int]]:
-        """How many events of the probe *nonce* each pair has."""
+        """The groups of the events of the probe *nonce*: no two are alike."""
         with self._guard:
-            pairs = [event["pair"] for event in self._probe.values() if event["probe"] == nonce]
-        return [{"pair": pair, "result": pairs.count(pair)} for pair in sorted(set(pairs))]
+            mine = [event for event in self._probe.values() if event["probe"] == nonce]
+        return [{"pair": event["pair"], "copy": event["copy"], "result": 1} for event in mine]
 
     def counts(self) -> Counts:
         """What arrived until now."""
