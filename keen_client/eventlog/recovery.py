@@ -52,7 +52,7 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
 
     Raises:
         EventLogBusyError: another process is at it.
-        EventLogError: a segment or the disk failed; nothing was changed.
+        EventLogError: the disk failed; nothing was changed, or ``state.db`` was made and may not be synced yet.
     """
     locks = directory.recorders_lock()
     with locks.held(directory.directory_byte(), _WAIT_SECONDS) as alone:
@@ -64,27 +64,34 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
             )
         if _has_state(directory):
             return
-        workshop = directory.path / ".rebuild"
-        shutil.rmtree(workshop, ignore_errors=True)
-        make_private_directory(workshop)
-        state = State(workshop)
         try:
-            totals = Totals(state, config)
-            names = list_segments(directory.segments)
-            for name in names:
-                _rebuild_segment(directory, state, totals, name, clock.wall_ms())
-            _take_over(directory, state, clock.wall_ms())
-            state.note("rebuilt_ms", str(clock.wall_ms()))
-            state.note(
-                "unverifiable_before_ms", str(_unverifiable_before_ms(directory, names, clock.wall_ms()))
-            )
-            # Seconds since 1970: above any number that the lost file used, and still short on the wire.
-            state.note("run_floor", str(clock.wall_ms() // MS_PER_SECOND))
-        finally:
-            state.close()
-        (workshop / STATE_FILE).replace(directory.state)
-        sync_directory(directory.path)
-        shutil.rmtree(workshop, ignore_errors=True)
+            _rebuild(directory, config, clock)
+        except OSError as error:
+            raise translate_os_error(
+                error, directory.state, "it was not rebuilt yet, and the segments hold every event as before"
+            ) from error
+
+
+def _rebuild(directory: LogDirectory, config: LogConfig, clock: Clock) -> None:
+    workshop = directory.path / ".rebuild"
+    shutil.rmtree(workshop, ignore_errors=True)
+    make_private_directory(workshop)
+    state = State(workshop)
+    try:
+        totals = Totals(state, config)
+        names = list_segments(directory.segments)
+        for name in names:
+            _rebuild_segment(directory, state, totals, name, clock.wall_ms())
+        _take_over(directory, state, clock.wall_ms())
+        state.note("rebuilt_ms", str(clock.wall_ms()))
+        state.note("unverifiable_before_ms", str(_unverifiable_before_ms(directory, names, clock.wall_ms())))
+        # Seconds since 1970: above any number that the lost file used, and still short on the wire.
+        state.note("run_floor", str(clock.wall_ms() // MS_PER_SECOND))
+    finally:
+        state.close()
+    (workshop / STATE_FILE).replace(directory.state)
+    sync_directory(directory.path)
+    shutil.rmtree(workshop, ignore_errors=True)
 
 
 def recover_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> Path:
@@ -96,7 +103,10 @@ def recover_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> P
     Raises:
         EventLogError: as for :func:`rebuild_state`.
     """
-    moved = set_file_aside(directory, directory.state, clock.wall_ms())
+    try:
+        moved = set_file_aside(directory, directory.state, clock.wall_ms())
+    except OSError as error:
+        raise translate_os_error(error, directory.state, "it was not set aside, and nothing is lost") from error
     rebuild_state(directory, config, clock)
     state = State(directory.path)
     try:

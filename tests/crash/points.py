@@ -222,7 +222,7 @@ POINTS: Final[tuple[Point, ...]] = (
     *_commit("reclaim", "reclaim", "its end", "Reclaimer._note_done"),
     # ---- what was lost is made again
     *_around("rebuild", "rebuild", "a segment", f"{_LOG}.recovery:_rebuild_segment"),
-    *_around("rebuild", "rebuild", "its name", "pathlib:Path.replace", within="rebuild_state"),
+    *_around("rebuild", "rebuild", "its name", "pathlib:Path.replace", within="_rebuild"),
     # ---- the disk fails at a commit
     *_around("failed sync", "failing", "the look for what failed", f"{_LOG}.segment:SegmentWriter.in_doubt"),
     *_around(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keen_client._foundation.clock import MS_PER_DAY, ms_to_iso
-from keen_client.errors import EventLogBusyError, EventLogDamagedError, EventLogError
+from keen_client.errors import EventLogBusyError, EventLogDamagedError, EventLogError, EventLogFullError
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recovery import copy_state, rebuild_state, recover_state
@@ -165,6 +167,10 @@ def test_damaged_state_is_set_aside_whole_and_rebuilt(make_till: MakeTill, clock
     directory.state.write_bytes(b"no database " * 1000)
     with pytest.raises(EventLogDamagedError):
         State(directory.path)
+    directory.damaged.write_text("a file where the directory is to be")
+    with pytest.raises(EventLogError, match="it was not set aside, and nothing is lost"):
+        recover_state(directory, till.log.config, clock)
+    directory.damaged.unlink()
     moved = recover_state(directory, till.log.config, clock)
     assert moved.parent == directory.damaged
     assert moved.read_bytes() == b"no database " * 1000
@@ -242,6 +248,28 @@ def test_second_process_waits_for_the_first_s_rebuild(
         assert alone
         with pytest.raises(EventLogBusyError, match="nothing was changed"):
             rebuild_state(till.log.directory, config, clock)
+
+
+def test_a_disk_that_is_full_ends_a_rebuild_by_an_error_that_says_so(
+    make_till: MakeTill, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is there then that could be taken for a whole state; the next one rebuilds it."""
+    till = make_till()
+    till.record()
+    directory = till.log.directory
+    till.log.close()
+    directory.state.unlink()
+
+    def full(_self: Path, _target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as here:
+        here.setattr(Path, "replace", full)
+        with pytest.raises(EventLogFullError, match="the segments hold every event as before"):
+            rebuild_state(directory, till.log.config, clock)
+    assert not directory.state.exists()
+    rebuild_state(directory, till.log.config, clock)
+    assert directory.state.exists()
 
 
 # ---- the nightly copy -------------------------------------------------------------------
