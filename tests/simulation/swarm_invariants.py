@@ -241,6 +241,8 @@ def check_finished(swarm: Swarm) -> None:
     copies: Copies = {i: _known(swarm, i, of) for i, of in swarm.store.copies.items() if i in swarm.owed}
     now_ms, dead = swarm.now_ms, swarm.world.dead_ids()
     classes = swarm.readings.classify(swarm, dead)
+    # Of two copies of two logs the server may have moved one, which is named in the window it was moved to.
+    moved = swarm.shared & {str(i) for window in report.values() for i in window.shifted}
     unexplained: dict[str, str] = {}
     for entry_id, event in swarm.owed.items():
         seen = [copy for copy in copies.get(entry_id, ()) if copy.is_seen(now_ms)]
@@ -250,7 +252,7 @@ def check_finished(swarm: Swarm) -> None:
         elif _is_once(swarm, event, seen):
             is_explained = window is not None
         else:
-            is_explained = window is not None and _names(window, entry_id)
+            is_explained = entry_id in moved or (window is not None and _names(window, entry_id))
         if not is_explained:
             unexplained[entry_id] = (
                 f"{classes[entry_id]} {seen} in {window and (window.state, window.reason)}"
@@ -263,7 +265,7 @@ def check_finished(swarm: Swarm) -> None:
     }
     # Two of ours beside one of a clone: a collision, and a person decides.
     collisions = {str(i) for window in report.values() for i in window.collision}
-    _check_named(copies, report.values(), now_ms, dead | unsaid | collisions)
+    _check_named(copies, report.values(), now_ms, dead | unsaid | collisions | moved)
     # Under other faults what the clone sent may never have arrived.
     is_plain = not swarm.plan.faults and not swarm.plan.lines
     unnamed = swarm.world.impostors & set(swarm.owed) - collisions - dead - unsaid
