@@ -211,12 +211,13 @@ def _cover_tail(
     if last <= cursor:
         return
     readable = {entry.seq for entry in entries}
+    earliest_ms = min(now_ms, *(entry.recorded_ms for entry in entries))
     for is_readable, low, high in _runs(cursor + 1, last, readable):
         if not is_readable:
             piece = Range(origin, low, high, DeliveryState.DROPPED)
         elif rebuilt:
             piece = Range(
-                origin, low, high, DeliveryState.UNKNOWN, a=0, unsure=1, first_ms=now_ms, last_ms=now_ms
+                origin, low, high, DeliveryState.UNKNOWN, a=0, unsure=1, first_ms=earliest_ms, last_ms=now_ms
             )
         else:
             piece = Range(origin, low, high, DeliveryState.PENDING)

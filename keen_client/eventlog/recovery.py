@@ -44,8 +44,9 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
     """Make ``state.db`` anew from the segments present.
 
     Cursors and totals come back. Delivery states do not: every entry is
-    *unknown*, never pending, until a query or an honoured token settles it;
-    nothing is reclaimable until it is verified anew; and windows before the
+    *unknown*, never pending, until a query or an honoured token settles it
+    (no token counts as younger than the segment's oldest entry); nothing is
+    reclaimable until it is verified anew; and windows before the
     oldest segment present are unverifiable, since what was reclaimed is not
     known any more. What lies in no segment (kept entries, the record of
     reclaimed segments) comes from the last nightly copy, where there is one.
@@ -106,7 +107,9 @@ def recover_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> P
     try:
         moved = set_file_aside(directory, directory.state, clock.wall_ms())
     except OSError as error:
-        raise translate_os_error(error, directory.state, "it was not set aside, and nothing is lost") from error
+        raise translate_os_error(
+            error, directory.state, "it was not set aside, and nothing is lost"
+        ) from error
     rebuild_state(directory, config, clock)
     state = State(directory.path)
     try:
@@ -161,7 +164,9 @@ def _take_over(directory: LogDirectory, state: State, now_ms: int) -> None:
             db.execute("INSERT INTO main.damages SELECT * FROM copy.damages")
             db.execute(
                 "UPDATE ranges SET state = 'unknown', unsure = 1, a = max(a, 0), batch = 0, last_ms = ?,"
-                " first_ms = CASE first_ms WHEN 0 THEN ? ELSE first_ms END"
+                # It was recorded before it was sent: so no token is taken for younger than it is.
+                " first_ms = CASE first_ms WHEN 0 THEN coalesce(min(?, (SELECT min(recorded) FROM kept"
+                "  WHERE kept.origin = ranges.origin AND seq BETWEEN seq_lo AND seq_hi)), 1) ELSE first_ms END"
                 " WHERE state IN ('pending', 'inflight', 'replay')",
                 (now_ms, now_ms),
             )
@@ -234,7 +239,7 @@ def _rebuild_segment(
         _enter(state, name, 0, "damaged", now_ms)
         return
     try:
-        last = 0
+        last, earliest_ms = 0, now_ms
         with state.transaction() as db:
             _enter(state, name, 0, "sealed" if header.is_sealed else "open", now_ms)
             while True:
@@ -244,6 +249,7 @@ def _rebuild_segment(
                 stamped = [stamp_entry(e, totals.audited_properties(e.collection, e.body)) for e in page]
                 totals.add(db, name.origin, fold_entries(stamped))
                 last = page[-1].seq
+                earliest_ms = min(earliest_ms, *(entry.recorded_ms for entry in page))
             reader.sync_wal()
             if last:
                 put_range(
@@ -255,7 +261,7 @@ def _rebuild_segment(
                         state=DeliveryState.UNKNOWN,
                         a=0,
                         unsure=1,
-                        first_ms=now_ms,
+                        first_ms=earliest_ms,  # so far back a token may have been used up
                         last_ms=now_ms,
                     ),
                 )

@@ -210,14 +210,20 @@ def test_lost_entry_among_pending_ones_does_not_hold_up_those_behind_it(make_til
 
 
 def test_tail_of_a_rebuilt_segment_is_unknown(make_till: MakeTill) -> None:
-    """The rebuild could not read it, so nobody knows what of it was sent."""
+    """The rebuild could not read it, so nobody knows what of it was sent, and when: at the earliest as it was recorded."""
     till, name, path = damaged_log(make_till)
+    recorded_ms = till.clock.now_ms
     till.log.close()
     till.log.directory.state.unlink()
     destroy(path, b'{"number":100,')
     till = make_till()
     assert till.status(name.origin) == "damaged"
+    till.clock.turn(40 * 86_400)
     done = salvager(till).set_aside(name, "bad block")
+    with till.log.state.reading() as db:
+        assert set(db.execute("SELECT first_ms, last_ms FROM ranges WHERE state = 'unknown'")) == {
+            (recorded_ms, till.clock.now_ms)
+        }
     states = ranges(till, name.origin)
     assert {state for _, _, state in states} == {"unknown", "dropped"}
     assert sum(high - low + 1 for low, high, state in states if state == "unknown") == done.salvaged

@@ -91,6 +91,35 @@ def test_rebuilt_entries_count_as_attempted_now(make_till: MakeTill, clock: Any)
         assert db.execute("SELECT attempted_ms FROM totals").fetchall() == [(clock.now_ms,)]
 
 
+def test_a_rebuild_makes_no_token_younger(make_till: MakeTill, clock: Any) -> None:
+    """The first attempt may have been right after the recording: a token that has expired since is not relied on."""
+    till = make_till()
+    till.record()
+    sent_ms = clock.now_ms
+    clock.turn(3_600)
+    till.record(2)
+    till.send()
+    lose_state(till)
+    clock.turn(40 * 86_400)
+    outbox = make_till().log.outbox
+    limits = {"events_max": 100, "bytes_max": 10_000}
+    assert outbox.claim(**limits, resend_unknown_since_ms=sent_ms + 1) is None
+    assert len(outbox.claim(**limits, resend_unknown_since_ms=sent_ms).entries) == 3
+
+
+def test_an_event_recorded_by_a_clock_that_was_ahead_is_not_younger_than_the_rebuild(
+    make_till: MakeTill, clock: Any
+) -> None:
+    """Or its token would be relied on for ever."""
+    till = make_till()
+    till.record()
+    lose_state(till)
+    clock.turn(-7_200)
+    again = make_till()
+    with again.log.state.reading() as db:
+        assert db.execute("SELECT first_ms, last_ms FROM ranges").fetchall() == [(clock.now_ms, clock.now_ms)]
+
+
 def test_runs_after_a_rebuild_are_numbered_above_any_before(make_till: MakeTill, clock: Any) -> None:
     """An attempt number on the wire names one run only."""
     till = make_till()
@@ -341,6 +370,23 @@ def test_what_the_copy_says_is_to_be_sent_is_unknown(make_till: MakeTill) -> Non
     again = make_till()
     assert (letter.id.origin, 1, 1, "unknown", 1) in ranges(again)
     assert again.log.outbox.claim(events_max=10, bytes_max=10_000) is None
+
+
+def test_what_the_copy_says_was_never_sent_has_no_young_token(make_till: MakeTill) -> None:
+    """It may have been sent at any time since it was recorded."""
+    till = kept_dead_letter(make_till)
+    (letter,) = till.log.dead_letters.list()
+    recorded_ms = till.log.shelf.pick([letter.id])[letter.id].recorded_ms
+    with till.log.state.transaction() as db:
+        db.execute(
+            "UPDATE ranges SET state = 'pending', a = -1, first_ms = 0 WHERE origin = ?", (letter.id.origin,)
+        )
+    copy_state(till.log.directory, till.log.state)
+    lose_state(till)
+    with make_till().log.state.reading() as db:
+        assert db.execute(
+            "SELECT state, a, first_ms FROM ranges WHERE origin = ?", (letter.id.origin,)
+        ).fetchall() == [("unknown", 0, recorded_ms)]
 
 
 def test_damaged_copy_gives_nothing_and_stops_nothing(make_till: MakeTill) -> None:
