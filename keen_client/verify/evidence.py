@@ -150,7 +150,7 @@ class Evidence:
         if row is None:
             self._look_back(db, entry, known.letters.get(entry.id), at_ms)
             _put(db, entry.id, Kind.ABSENT, (at_ms, at_ms, 1, attempt.a))
-        elif not row.is_of(attempt):
+        elif not row.is_of(attempt) or row.last_ms > at_ms:  # the latter by a clock that went wrong
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, 1, attempt.a))
         elif at_ms >= row.last_ms + preset.reads_apart_ms:
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, row.reads + 1, attempt.a))

@@ -83,6 +83,11 @@ class _Case:
         return not (self.failure or local.total.n or local.unsent or local.unknown or self.server.count)
 
     @property
+    def is_dateless(self) -> bool:
+        """Whether nobody can say when it was read: the clocks disagree."""
+        return self.facts is not None and self.facts.clocks_apart
+
+    @property
     def is_looked_into(self) -> bool:
         """Whether this read tells of each event whether it is there: it matched, or they were looked for."""
         if self.failure or self.comparison.verdict == "match":
@@ -102,7 +107,12 @@ class Examination:
         self._answered: dict[int, ServerWindow] = {}
         self._before = self._expected()
         self._knowledge = Knowledge(tools.log, collection, scope.start_ms, scope.end_ms)
-        self._stored = tools.observations.read(collection, scope.start_ms, scope.end_ms, scope.width_ms)
+        stored = tools.observations.read(collection, scope.start_ms, scope.end_ms, scope.width_ms)
+        # What is dated in the future was stored by a clock that went wrong.
+        self._stored = {
+            start: [observation for observation in found if observation.at_ms <= self._asked_ms]
+            for start, found in stored.items()
+        }
 
     # ---- without asking -----------------------------------------------------------------
 
@@ -256,7 +266,10 @@ class Examination:
     # ---- remembering --------------------------------------------------------------------
 
     def _learn(self, cases: Mapping[int, _Case], seen: set[EntryId]) -> None:
-        """Store the evidence, and settle what delivery did not know, in one transaction; nothing from windows that moved."""
+        """Store the evidence, and settle what delivery did not know, in one transaction.
+
+        Nothing from windows that moved; with clocks apart only that events are there, which no age bears on.
+        """
         with self._tools.log.state.transaction():
             self._learn_all(cases, seen)
 
@@ -272,6 +285,9 @@ class Examination:
             seen |= findings.seen | findings.corrupt | findings.shifted
             if findings.rest_is_seen and not findings.trouble:
                 seen |= self._vouch(case, missed, findings.named)
+            evidence.note_seen(findings.seen, self._asked_ms)
+            if case.is_dateless:
+                continue
             self._note(findings)
             if findings.trouble:
                 continue
@@ -303,7 +319,6 @@ class Examination:
 
     def _note(self, findings: Findings) -> None:
         note, at_ms = self._tools.evidence.note, self._asked_ms
-        self._tools.evidence.note_seen(findings.seen, at_ms)
         note(Kind.DUPLICATE, findings.duplicate, at_ms)
         note(Kind.CORRUPT, dict.fromkeys(findings.corrupt, 1), at_ms)
         note(Kind.SHIFTED, dict.fromkeys(findings.shifted, 1), at_ms)
@@ -311,7 +326,7 @@ class Examination:
         note(Kind.DISPUTED, dict.fromkeys(findings.disputed, 1), at_ms)
 
     def _conclude(self, cases: Mapping[int, _Case]) -> list[WindowReport]:
-        """Store one observation of each window that was read, and derive the states."""
+        """Store one observation of each window that was read at a known time, and derive the states."""
         observed: list[tuple[int, Observation]] = []
         reports: list[WindowReport] = []
         named = self._standing(cases)
@@ -323,8 +338,9 @@ class Examination:
             facts = attrs.evolve(case.facts, failure=case.failure)
             if not case.failure and not facts.moved:
                 observation = self._observe(case)
-                observed.append((start, observation))
                 stored.append(observation)
+                if not case.is_dateless:
+                    observed.append((start, observation))
             state = window_state(stored, facts, self._tools.preset, self._asked_ms)
             reports.append(self._report(case, state, was, len(stored), named.get(start, ())))
         self._tools.observations.add(self._collection, self._scope.width_ms, observed)

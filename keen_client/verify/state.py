@@ -44,6 +44,11 @@ class WindowFacts:
     moved: bool = False
     unverifiable: str = ""
 
+    @property
+    def clocks_apart(self) -> bool:
+        """Whether the server's clock and ours disagree so much that no age is to be believed."""
+        return self.clock_offset_ms is not None and abs(self.clock_offset_ms) > CLOCKS_APART_MAX_MS
+
     def rests_since_ms(self, now_ms: int) -> int:
         """Since when nothing should have come: its end, if that is past, or the last attempt if it is later.
 
@@ -64,7 +69,11 @@ class WindowState:
 def window_state(
     observations: Sequence[Observation], facts: WindowFacts, preset: Preset, now_ms: int
 ) -> WindowState:
-    """Derive the state of a window from its *observations*, in the order of their times."""
+    """Derive the state of a window from its *observations*, in the order of their times.
+
+    One that is dated after *now_ms* was made by a clock that went wrong: it counts for nothing.
+    """
+    observations = [observation for observation in observations if observation.at_ms <= now_ms]
     if facts.unverifiable:
         return WindowState(Verdict.UNVERIFIABLE, facts.unverifiable, None)
     if facts.failure:
@@ -106,9 +115,8 @@ def unsettled_state(facts: WindowFacts, preset: Preset, now_ms: int) -> WindowSt
         return WindowState(early, "it changed while it was being read", max(settled_ms, now_ms))
     if now_ms < settled_ms:
         return WindowState(early, settles_at(settled_ms), settled_ms)
-    offset_ms = facts.clock_offset_ms
-    if preset.settle_ms and offset_ms is not None and abs(offset_ms) > CLOCKS_APART_MAX_MS:
-        minutes = abs(offset_ms) // MS_PER_MINUTE
+    if preset.settle_ms and facts.clocks_apart:
+        minutes = abs(facts.clock_offset_ms or 0) // MS_PER_MINUTE
         reason = f"the server's clock and this machine's are {minutes} minutes apart"
         return WindowState(Verdict.SETTLING, reason, now_ms)
     return None
