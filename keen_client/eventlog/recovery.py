@@ -17,13 +17,14 @@ from keen_client.eventlog.damage import set_file_aside
 from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.fold import fold_entries, stamp_entry
-from keen_client.eventlog.ranges import Range, put_range
+from keen_client.eventlog.ranges import Range, change_entry, put_range
 from keen_client.eventlog.segment import SegmentName, SegmentReader, list_segments
-from keen_client.eventlog.shelf import PAGE_ENTRIES
+from keen_client.eventlog.shelf import PAGE_ENTRIES, Shelf
 from keen_client.eventlog.sqlite_faults import translate, translate_os_error
 from keen_client.eventlog.state import STATE_FILE, State
 from keen_client.eventlog.succession import recording_span
 from keen_client.eventlog.totals import Totals
+from keen_client.events.identity import EntryId
 
 _WAIT_SECONDS: Final = 60.0
 
@@ -49,7 +50,9 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
     reclaimable until it is verified anew; and windows before the
     oldest segment present are unverifiable, since what was reclaimed is not
     known any more. What lies in no segment (kept entries, the record of
-    reclaimed segments) comes from the last nightly copy, where there is one.
+    reclaimed segments) comes from the last nightly copy, where there is one,
+    and so does what holds events back from a replay: deletions, evidence of
+    presence, what was given up by a decision.
 
     Raises:
         EventLogBusyError: another process is at it.
@@ -83,7 +86,7 @@ def _rebuild(directory: LogDirectory, config: LogConfig, clock: Clock) -> None:
         names = list_segments(directory.segments)
         for name in names:
             _rebuild_segment(directory, state, totals, name, clock.wall_ms())
-        _take_over(directory, state, clock.wall_ms())
+        _take_over(directory, state, totals, clock.wall_ms())
         state.note("rebuilt_ms", str(clock.wall_ms()))
         state.note("unverifiable_before_ms", str(_unverifiable_before_ms(directory, names, clock.wall_ms())))
         # Seconds since 1970: above any number that the lost file used, and still short on the wire.
@@ -137,11 +140,18 @@ _OF_GONE_SEGMENTS: Final = (
 )
 
 
-def _take_over(directory: LogDirectory, state: State, now_ms: int) -> None:
-    """Take from the nightly copy what it alone knows: the rows of segments that are no longer there.
+#: Evidence that an event, or something under its name, is or was there: however old, it keeps its word.
+_STICKY: Final = ("present", "duplicate", "corrupt", "shifted", "collision")
 
-    Their entries may have been sent since: what was to be sent is *unknown*.
-    A copy that is damaged, or of another version, gives nothing.
+
+def _take_over(directory: LogDirectory, state: State, totals: Totals, now_ms: int) -> None:
+    """Take from the nightly copy what it alone knows, as far as that it is a day old does no harm.
+
+    Of segments that are no longer there, all rows; their entries may have been
+    sent since, so what was to be sent is *unknown*. Of those present, what
+    holds events back from a replay: deletions, evidence of presence, and what
+    was given up by a decision. A copy that is damaged, or of another version,
+    gives nothing.
     """
     if not directory.state_copy.exists():
         return
@@ -162,6 +172,13 @@ def _take_over(directory: LogDirectory, state: State, now_ms: int) -> None:
                     " AND origin NOT IN (SELECT origin FROM main.origins WHERE rebuilt = 1)"
                 )
             db.execute("INSERT INTO main.damages SELECT * FROM copy.damages")
+            db.execute("INSERT INTO main.facts SELECT * FROM copy.facts WHERE name = 'deletions'")
+            db.executemany(
+                "INSERT INTO main.evidence SELECT * FROM copy.evidence WHERE kind = ?"
+                " AND origin IN (SELECT origin FROM main.origins WHERE rebuilt = 1)",
+                [(kind,) for kind in _STICKY],
+            )
+            _take_over_decisions(db, Shelf(directory, state), totals)
             db.execute(
                 "UPDATE ranges SET state = 'unknown', unsure = 1, a = max(a, 0), batch = 0, last_ms = ?,"
                 # It was recorded before it was sent: so no token is taken for younger than it is.
@@ -176,6 +193,34 @@ def _take_over(directory: LogDirectory, state: State, now_ms: int) -> None:
     finally:
         with state.reading() as db:
             db.execute("DETACH DATABASE copy")
+
+
+def _take_over_decisions(db: sqlite3.Connection, shelf: Shelf, totals: Totals) -> None:
+    """Expect no more of the segments present what the attached copy says was given up, as far as it lies in them."""
+    decided = {
+        EntryId(origin, seq): (kind, at_ms)
+        for origin, seq, kind, at_ms in db.execute(
+            # A refusal is no decision: it may have been retried since.
+            "SELECT origin, seq, kind, at_ms FROM copy.exceptions WHERE kind <> 'rejected'"
+            " AND origin IN (SELECT origin FROM main.origins WHERE rebuilt = 1)"
+        )
+    }
+    try:
+        entries = shelf.pick(decided)
+    finally:
+        shelf.close()
+    for entry_id, entry in entries.items():
+        kind, at_ms = decided[entry_id]
+        if change_entry(db, entry_id.origin, entry_id.seq, state=DeliveryState(kind), unsure=0) is None:
+            continue  # beyond what could be folded
+        # Its amounts are picked anew: they have to be of the properties that are audited now.
+        audited = totals.audited_properties(entry.collection, entry.body)
+        totals.leave_out(db, stamp_entry(entry, audited), kind, at_ms)
+        db.execute(
+            "INSERT INTO main.dead_letters SELECT * FROM copy.dead_letters"
+            " WHERE origin = ? AND seq = ? AND status = 'dropped'",
+            (entry_id.origin, entry_id.seq),
+        )
 
 
 def _unverifiable_before_ms(directory: LogDirectory, names: Sequence[SegmentName], now_ms: int) -> int:

@@ -15,11 +15,14 @@ import pytest
 
 from keen_client._foundation.clock import MS_PER_DAY, ms_to_iso
 from keen_client.errors import EventLogBusyError, EventLogDamagedError, EventLogError, EventLogFullError
+from keen_client.eventlog.deletions import Deletion, Deletions
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recovery import copy_state, rebuild_state, recover_state
 from keen_client.eventlog.segment import list_segments
 from keen_client.eventlog.state import State
+from keen_client.events.identity import EntryId
+from keen_client.verify.evidence import STICKY, Kind
 
 MakeTill = Callable[..., Any]
 
@@ -387,6 +390,60 @@ def test_what_the_copy_says_was_never_sent_has_no_young_token(make_till: MakeTil
         assert db.execute(
             "SELECT state, a, first_ms FROM ranges WHERE origin = ?", (letter.id.origin,)
         ).fetchall() == [("unknown", 0, recorded_ms)]
+
+
+def test_deletions_come_back_from_the_copy(make_till: MakeTill, clock: Any) -> None:
+    """What somebody deleted at the server is held back from every replay as before, accepted or not."""
+    till = make_till()
+    till.record()
+    noted = [Deletion("purchases", 0, clock.now_ms, clock.now_ms), Deletion("visits", 0, 1, 2, True)]
+    for deletion in noted:
+        Deletions(till.log.state).note(deletion)
+    copy_state(till.log.directory, till.log.state)
+    lose_state(till)
+    assert Deletions(make_till().log.state).all() == noted
+
+
+def test_presence_of_events_that_are_still_in_the_log_comes_back_from_the_copy(make_till: MakeTill) -> None:
+    """What was seen was seen; that something was absent has to be shown anew."""
+    till = make_till()
+    (seen,) = till.record()
+    rows = [(seen.origin, seen.seq, kind.value, 1, 2, 3, 1) for kind in sorted(Kind)]
+    with till.log.state.transaction() as db:
+        db.executemany("INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    copy_state(till.log.directory, till.log.state)
+    lose_state(till)
+    with make_till().log.state.reading() as db:
+        found = db.execute("SELECT * FROM evidence ORDER BY kind").fetchall()
+    assert found == [row for row in rows if row[2] in STICKY]
+
+
+def test_what_was_given_up_stays_given_up(make_till: MakeTill, clock: Any) -> None:
+    """The copy knows of the decision; who was only refused is asked for again, and what is in no file stays out."""
+    till = make_till()
+    ids = till.record(3)
+    till.send(DeliveryState.REJECTED)
+    assert till.log.dead_letters.drop([ids[1], EntryId(ids[0].origin, 9)]) == 1
+    span = ("purchases", clock.now_ms - MS_PER_DAY, clock.now_ms + MS_PER_DAY)
+    (letter,) = till.log.dead_letters.list("dropped")
+    with till.log.state.transaction() as db:
+        db.execute(
+            "INSERT INTO exceptions SELECT origin, 9, collection, ts, kind, h, g, amounts, at_ms FROM exceptions"
+            " WHERE kind = 'dropped'"
+        )
+    copy_state(till.log.directory, till.log.state)
+    lose_state(till)
+    again = make_till()
+    origin = ids[0].origin
+    assert ranges(again) == [
+        (origin, 1, 1, "unknown", 1),
+        (origin, 2, 2, "dropped", 0),
+        (origin, 3, 3, "unknown", 1),
+    ]
+    assert again.log.dead_letters.list("dropped") == [letter]
+    assert again.log.totals.excepted(*span) == {(origin, 2)}
+    (window,) = again.log.totals.hourly(*span, MS_PER_DAY).values()
+    assert (window[origin].n, window[origin].amounts["price"].total) == (2, 0 + 4)
 
 
 def test_damaged_copy_gives_nothing_and_stops_nothing(make_till: MakeTill) -> None:
