@@ -120,6 +120,21 @@ class Evidence:
             ).fetchall()
         return [(EntryId(origin, seq), Kind(kind), last_ms) for origin, seq, kind, last_ms in rows]
 
+    def note_disputed(self, entries: Iterable[Entry], at_ms: int) -> None:
+        """Store that a read could not tell of these *entries* whether they are there.
+
+        That read vouches for none of them, so whether an earlier one did is looked up first.
+        """
+        disputed = {entry.id: entry for entry in entries}
+        if not disputed:
+            return
+        with self._state.transaction() as db:
+            known = _Known.of(db, disputed)
+            for entry in disputed.values():
+                if not known.is_doubted(entry.id):
+                    self._look_back(db, entry, known, at_ms)
+                _upsert(db, entry.id, Kind.DISPUTED, at_ms, 1)
+
     def note_absent(self, entries: Iterable[Entry], at_ms: int, preset: Preset) -> dict[EntryId, Absence]:
         """Count an absence of each of *entries*, where it may count; what is known of each then.
 
@@ -148,19 +163,16 @@ class Evidence:
     ) -> None:
         attempt, row = known.attempt(entry.id), known.absence(entry.id)
         if row is None:
-            self._look_back(db, entry, known.letters.get(entry.id), at_ms)
+            self._look_back(db, entry, known, at_ms)
             _put(db, entry.id, Kind.ABSENT, (at_ms, at_ms, 1, attempt.a))
         elif not row.is_of(attempt) or row.last_ms > at_ms:  # the latter by a clock that went wrong
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, 1, attempt.a))
         elif at_ms >= row.last_ms + preset.reads_apart_ms:
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, row.reads + 1, attempt.a))
 
-    def _look_back(
-        self, db: sqlite3.Connection, entry: Entry, letter: tuple[str, int] | None, at_ms: int
-    ) -> None:
-        """On the first absence: had a read accounted for it before, as present?"""
-        # While it was a dead letter it was not expected, and no read vouched for it.
-        since_ms = max(entry.recorded_ms, letter[1] if letter else 0)
+    def _look_back(self, db: sqlite3.Connection, entry: Entry, known: _Known, at_ms: int) -> None:
+        """On the first absence or dispute: had a read accounted for it before, as present?"""
+        since_ms = max(entry.recorded_ms, known.unvouched_until_ms(entry.id))
         seen_ms = self._observations.accounted_between(entry.collection, entry.timestamp_ms, since_ms, at_ms)
         if seen_ms is not None:
             _upsert(db, entry.id, Kind.PRESENT, seen_ms, 1)
@@ -225,6 +237,19 @@ class _Known:
         if place is None:
             return _Attempt(-1, 0, DeliveryState.PENDING)
         return _Attempt(place.a, place.last_ms, place.state)
+
+    def unvouched_until_ms(self, entry_id: EntryId) -> int:
+        """Until when no read vouched for it, whatever it said of its window: it was disputed, or a dead letter.
+
+        While it was a dead letter it was not expected.
+        """
+        disputed = self.rows.get(entry_id, {}).get(Kind.DISPUTED)
+        _, buried_ms = self.letters.get(entry_id, ("", 0))
+        return max(buried_ms, disputed.last_ms + 1 if disputed else 0)
+
+    def is_doubted(self, entry_id: EntryId) -> bool:
+        """Whether the last read of it missed or disputed it, so that what was before has been looked up."""
+        return not {Kind.ABSENT, Kind.DISPUTED}.isdisjoint(self.rows.get(entry_id, {}))
 
     def absence(self, entry_id: EntryId) -> _Row | None:
         """What is noted of its absence."""

@@ -304,14 +304,17 @@ class Examination:
             acknowledge_seen(log, seen)
 
     def _vouch(self, case: _Case, missed: Collection[Entry], but: Collection[EntryId]) -> set[EntryId]:
-        """The totals vouch for all events of a window *but* some: note it where it matters, return the unknown ones."""
+        """The totals vouch for all events of a window *but* some: note it where it matters, return what delivery may ask for.
+
+        That is the unknown ones, and those missed before, which a run may be about to resend.
+        """
         span = range(case.local.start_ms, case.local.end_ms)
         present = [e.id for e in missed if e.timestamp_ms in span and e.id not in but]
         self._tools.evidence.note_seen(present, self._asked_ms)
         if not case.local.unknown:
-            return set()
+            return set(present)
         entries = unknown_entries(self._tools.log, self._collection, span.start, span.stop)
-        return {entry.id for entry in entries if entry.id not in but}
+        return {entry.id for entry in entries if entry.id not in but}.union(present)
 
     def _kept(self, cases: Mapping[int, _Case]) -> Iterator[_Case]:
         """The cases whose window did not change while it was read."""
@@ -323,7 +326,8 @@ class Examination:
         note(Kind.CORRUPT, dict.fromkeys(findings.corrupt, 1), at_ms)
         note(Kind.SHIFTED, dict.fromkeys(findings.shifted, 1), at_ms)
         note(Kind.COLLISION, dict.fromkeys(findings.collision, 1), at_ms)
-        note(Kind.DISPUTED, dict.fromkeys(findings.disputed, 1), at_ms)
+        disputed = self._tools.log.shelf.pick(findings.disputed)
+        self._tools.evidence.note_disputed(disputed.values(), at_ms)
 
     def _conclude(self, cases: Mapping[int, _Case]) -> list[WindowReport]:
         """Store one observation of each window that was read at a known time, and derive the states."""
