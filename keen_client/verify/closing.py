@@ -9,7 +9,8 @@ from keen_client.errors import NotFoundError
 from keen_client.queries import Analysis, Timeframe
 from keen_client.verify.answer import EXACT_MAX, QueryApi, record, refuse, row_list, whole, whole_or_none
 from keen_client.verify.level_zero import EMPTY, ServerWindow, ask_level_zero
-from keen_client.verify.locate import CONTRADICTION, LATE, Differing
+from keen_client.verify.locate import LATE, Differing
+from keen_client.verify.verdict import CONTRADICTION
 from keen_client.verify.windows import Scope
 
 _GROUP: Final = "kc.o"

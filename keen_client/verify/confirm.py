@@ -10,10 +10,11 @@ from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.log import EventLog
 from keen_client.events.identity import EntryId
 from keen_client.verify.answer import QueryApi
-from keen_client.verify.locate import CONTRADICTION, Findings, kind_of
+from keen_client.verify.locate import Findings, kind_of
 from keen_client.verify.patch import Patch, sort_suspect
 from keen_client.verify.sightings import HORIZON, Sighting, days_around, sight_ids
 from keen_client.verify.tokens import tokens_of
+from keen_client.verify.verdict import CONTRADICTION
 
 
 @attrs.frozen

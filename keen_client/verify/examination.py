@@ -275,16 +275,17 @@ class Examination:
 
     def _learn_all(self, cases: Mapping[int, _Case], seen: set[EntryId]) -> None:
         evidence, preset, log = self._tools.evidence, self._tools.preset, self._tools.log
+        # What no stored read will vouch for, though a sighting settles it.
+        unvouched = set(seen)
         missed = [entry for entry in evidence.missed(log.shelf) if entry.collection == self._collection]
         for case in self._kept(cases):
             findings = case.findings
+            shown = self._shown(case, missed)
+            seen |= shown
+            if case.is_dateless or (findings is not None and findings.trouble):
+                unvouched |= shown & self._unknown(case)
             if findings is None:
-                if case.comparison.verdict == "match" and not case.failure:
-                    seen |= self._vouch(case, missed, frozenset())
                 continue
-            seen |= findings.seen | findings.corrupt | findings.shifted
-            if findings.rest_is_seen and not findings.trouble:
-                seen |= self._vouch(case, missed, findings.named)
             evidence.note_seen(findings.seen, self._asked_ms)
             if case.is_dateless:
                 continue
@@ -300,8 +301,20 @@ class Examination:
             proven = [e for e in missing if absences[e.id].is_refused and absences[e.id].is_proven(preset)]
             bury_absent(log, proven, self._asked_ms)
             write_off_deleted(log, evidence, missing, absences, preset, self._asked_ms)
+        evidence.note(Kind.PRESENT, dict.fromkeys(unvouched, 1), self._asked_ms)
         if seen:
             acknowledge_seen(log, seen)
+
+    def _shown(self, case: _Case, missed: Collection[Entry]) -> set[EntryId]:
+        """The events of a window that were shown to be there, as far as delivery may not know that."""
+        findings = case.findings
+        if findings is None:
+            is_match = case.comparison.verdict == "match" and not case.failure
+            return self._vouch(case, missed, frozenset()) if is_match else set()
+        shown = findings.seen | findings.corrupt | findings.shifted
+        if findings.rest_is_seen and not findings.trouble:
+            shown |= self._vouch(case, missed, findings.named)
+        return shown
 
     def _vouch(self, case: _Case, missed: Collection[Entry], but: Collection[EntryId]) -> set[EntryId]:
         """The totals vouch for all events of a window *but* some: note it where it matters, return what delivery may ask for.
@@ -311,10 +324,15 @@ class Examination:
         span = range(case.local.start_ms, case.local.end_ms)
         present = [e.id for e in missed if e.timestamp_ms in span and e.id not in but]
         self._tools.evidence.note_seen(present, self._asked_ms)
+        return self._unknown(case).difference(but).union(present)
+
+    def _unknown(self, case: _Case) -> set[EntryId]:
+        """The entries of a window whose outcome is not known."""
         if not case.local.unknown:
-            return set(present)
-        entries = unknown_entries(self._tools.log, self._collection, span.start, span.stop)
-        return {entry.id for entry in entries if entry.id not in but}.union(present)
+            return set()
+        local = case.local
+        entries = unknown_entries(self._tools.log, self._collection, local.start_ms, local.end_ms)
+        return {entry.id for entry in entries}
 
     def _kept(self, cases: Mapping[int, _Case]) -> Iterator[_Case]:
         """The cases whose window did not change while it was read."""

@@ -26,10 +26,10 @@ from keen_client.verify.level_zero import Cell, ServerWindow
 from keen_client.verify.null_group import Member, extract_members, match_members
 from keen_client.verify.sightings import HORIZON, IDS_PER_QUERY_MAX, Sighting, sight_ids, sight_origin
 from keen_client.verify.tokens import tokens_of
+from keen_client.verify.verdict import CONTRADICTION
 
 #: Why a window's sightings and totals may not agree.
 LATE: Final = "late events were arriving while it was read"
-CONTRADICTION: Final = "the totals and the single events that the server shows contradict each other"
 
 
 @attrs.define

@@ -9,7 +9,7 @@ import attrs
 
 from keen_client._foundation.clock import MS_PER_DAY
 from keen_client.eventlog.state import State
-from keen_client.verify.verdict import ACCOUNTED, Verdict
+from keen_client.verify.verdict import ACCOUNTED, CONTRADICTION, Verdict
 
 #: So long after a window's end all observations of it are kept: well beyond the last look of any preset.
 WHOLE_MS: Final = 100 * MS_PER_DAY
@@ -34,6 +34,17 @@ class Observation:
     expected: int
     counted: int
     fingerprint: str
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether it accounted for every expected event: seen, or listed as missing or in doubt.
+
+        So does a read that disputes a window for single events of it, or for
+        an unknown one; one that contradicts itself does not.
+        """
+        if self.verdict is Verdict.DISPUTED:
+            return self.reason != CONTRADICTION
+        return self.verdict in ACCOUNTED
 
 
 class Observations:
@@ -83,8 +94,11 @@ class Observations:
         with self._state.reading() as db:
             row = db.execute(
                 "SELECT max(at_ms) FROM observations WHERE collection = ? AND start_ms <= ? AND end_ms > ?"  # noqa: S608
-                f" AND at_ms >= ? AND at_ms < ? AND verdict IN ({places})",
-                (collection, timestamp_ms, timestamp_ms, after_ms, before_ms, *words),
+                f" AND at_ms >= ? AND at_ms < ? AND (verdict IN ({places}) OR (verdict = ? AND reason <> ?))",
+                (
+                    *(collection, timestamp_ms, timestamp_ms, after_ms, before_ms, *words),
+                    *(Verdict.DISPUTED, CONTRADICTION),
+                ),
             ).fetchone()
         return None if row[0] is None else int(row[0])
 
@@ -133,7 +147,7 @@ def needed(observations: Sequence[Observation]) -> set[int]:
     :data:`KEPT_MAX`.
     """
     last = len(observations) - 1
-    accounted = [place for place, one in enumerate(observations) if one.verdict in ACCOUNTED]
+    accounted = [place for place, one in enumerate(observations) if one.is_accounted]
     first = last
     while first > 0 and _matches_alike(observations[first - 1], observations[last]):
         first -= 1

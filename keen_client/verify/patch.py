@@ -14,10 +14,11 @@ from keen_client.verify.blocks import BlockSum, unlike
 from keen_client.verify.compare import compare
 from keen_client.verify.level_zero import EMPTY, Cell, ServerWindow
 from keen_client.verify.local_cells import LocalCell
-from keen_client.verify.locate import CONTRADICTION, Differing, Findings, kind_of
+from keen_client.verify.locate import Differing, Findings, kind_of
 from keen_client.verify.planner import Branch, Load, choose
 from keen_client.verify.sightings import Sighting
 from keen_client.verify.signature import DECODABLE, decode
+from keen_client.verify.verdict import CONTRADICTION
 
 
 @attrs.define(eq=False)

@@ -49,5 +49,8 @@ EXIT_BITS: Final = MappingProxyType(
     }
 )
 
+#: Why a read proved nothing: stored as its reason, so a later version has to know these words too.
+CONTRADICTION: Final = "the totals and the single events that the server shows contradict each other"
+
 #: Verdicts of one read that account for every expected event of the window: it was seen, or listed as missing.
 ACCOUNTED: Final = frozenset({Verdict.MATCH, Verdict.SHORT, Verdict.EXCESS, Verdict.MIXED, Verdict.CORRUPT})

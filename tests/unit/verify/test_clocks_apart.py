@@ -8,6 +8,7 @@ import pytest
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
 from keen_client.api.cost import ServerClock
+from keen_client.eventlog.entry import DeliveryState
 from keen_client.events.identity import EntryId
 from keen_client.verify.evidence import Evidence
 from keen_client.verify.finality import Finality
@@ -101,3 +102,16 @@ def test_an_absence_that_was_counted_ahead_of_its_time_is_counted_anew(world: Wo
     for eligible in ((), (ids[1],)):
         world.advance(hours=6)
         assert verified(world).windows[0].eligible == eligible
+
+
+def test_an_unknown_event_of_such_a_read_was_seen(world: World) -> None:
+    """That it is there needs no date: it is acknowledged, and absent later it is not resent."""
+    ids = world.record(3)
+    world.send(DeliveryState.UNKNOWN)
+    verified(world, ahead_days=AHEAD_DAYS)
+    assert world.log.outbox.backlog().unknown == 0
+    world.server.remove({ids[1]})
+    for _ in range(2):
+        world.advance(hours=26)
+        (window,) = verified(world).windows
+    assert (window.vanished, window.eligible) == ((ids[1],), ())

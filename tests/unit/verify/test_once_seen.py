@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from keen_client._foundation.clock import ms_to_iso
+from keen_client.eventlog.entry import DeliveryState
 from keen_client.verify.report import WindowReport
 from keen_client.verify.verdict import Verdict
 
@@ -24,6 +25,11 @@ def looked(world: World) -> WindowReport:
 def nameless_at(number: int) -> dict[str, Any]:
     """An event without stamps at the instant of so many'th."""
     return {"item": "pen", "keen": {"timestamp": ms_to_iso(HOUR + number)}}
+
+
+def hide_the_first(query: dict[str, Any], result: Any) -> Any:
+    """An answer about single events that lacks one of those that were counted."""
+    return result[1:] if query["analysis_type"] == "count" else result
 
 
 def test_a_lost_event_that_another_one_disputed_is_resent_once_that_is_gone(world: World) -> None:
@@ -50,3 +56,50 @@ def test_an_event_that_was_seen_before_it_was_disputed_vanished(world: World) ->
     world.server.events["purchases"].pop()
     window = looked(world)
     assert (window.eligible, window.vanished) == ((), (ids[2], ids[9]))
+
+
+def test_an_unknown_event_that_an_early_question_found_was_seen(world: World) -> None:
+    """Before its window settles it is asked for by id: what acknowledges it also keeps it from a resend."""
+    ids = world.record(10)
+    world.send(DeliveryState.UNKNOWN, lose={ids[5]})
+    assert world.verify("fast").windows[0].state is Verdict.SETTLING
+    world.server.remove({ids[4]})
+    world.advance(hours=8)
+    world.verify("fast")
+    world.advance(hours=2)
+    (window,) = world.verify("fast").windows
+    assert (window.missing, window.vanished, window.eligible) == ((ids[4], ids[5]), (ids[4],), (ids[5],))
+
+
+def test_an_unknown_event_of_a_read_that_contradicted_itself_was_seen(world: World) -> None:
+    """The read proves no absence, but what it showed whole was there."""
+    ids = world.record(5)
+    world.send(DeliveryState.UNKNOWN, lose={ids[0]})
+    world.server.alter = hide_the_first
+    assert looked(world).state is Verdict.DISPUTED
+    world.server.alter = lambda query, result: result
+    world.server.remove({ids[4]})
+    window = looked(world)
+    assert (window.vanished, window.eligible) == ((ids[4],), (ids[0],))
+
+
+def test_events_around_a_disputed_one_were_seen(world: World) -> None:
+    """A window disputed for one clone of an event was looked into: all of its other events were seen."""
+    ids = world.record(10)
+    world.send(lose={ids[5]})
+    world.server.find(ids[2])[0]["kc"]["g"] += 1
+    assert looked(world).state is Verdict.DISPUTED
+    world.server.remove({ids[4]})
+    window = looked(world)
+    assert (window.missing, window.vanished, window.eligible) == ((ids[4], ids[5]), (ids[4],), (ids[5],))
+
+
+def test_events_around_a_contradiction_were_not_seen(world: World) -> None:
+    """A read whose totals and single events disagree vouches for nothing."""
+    ids = world.record(5)
+    world.send(lose={ids[0], ids[3]})
+    world.server.alter = hide_the_first
+    assert looked(world).state is Verdict.DISPUTED
+    world.server.alter = lambda query, result: result
+    window = looked(world)
+    assert (window.vanished, window.eligible) == ((), (ids[0], ids[3]))
