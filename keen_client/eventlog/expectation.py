@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
@@ -12,7 +13,7 @@ from keen_client.eventlog.entry import AT_REST, DeliveryState, Entry
 from keen_client.eventlog.fold import Stamped, Sums, stamp_entry
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
-from keen_client.eventlog.totals import SumsByWindow, Totals
+from keen_client.eventlog.totals import SumsByWindow, Totals, window_starts_of_hour
 from keen_client.events.stamps import digests
 
 
@@ -23,7 +24,8 @@ class Window:
     ``by_origin``: the expected sums. ``last_attempt_ms``: end of the last send
     attempt of any of its entries, 0 when there was none. ``unsent``: entries
     that are pending or in flight; ``unknown``: sent, outcome not known.
-    ``has_unreadable``: entries of it may lie where they cannot be read.
+    ``has_unreadable``: it is smaller than an hour, so that what is expected is
+    counted from the entries, and entries of its hour cannot be read.
     """
 
     start_ms: int
@@ -88,12 +90,11 @@ class Expectation:
 
         *start_ms* and *end_ms* lie on boundaries of *width_ms*.
         """
-        whole_hours = width_ms % MS_PER_HOUR == 0 and start_ms % MS_PER_HOUR == 0
-        sums = (
-            self._totals.hourly(collection, start_ms, end_ms, width_ms)
-            if whole_hours
-            else self._scanned(collection, start_ms, end_ms, width_ms)
-        )
+        unread: set[int] = set()
+        if width_ms % MS_PER_HOUR == 0 and start_ms % MS_PER_HOUR == 0:
+            sums = self._totals.hourly(collection, start_ms, end_ms, width_ms)
+        else:
+            sums, unread = self._scanned(collection, start_ms, end_ms, width_ms)
         windows: dict[int, Window] = {}
 
         def window_at(ts: int) -> Window:
@@ -102,6 +103,9 @@ class Expectation:
 
         for start, by_origin in sums.items():
             window_at(start).by_origin = by_origin
+        for hour in unread:
+            for start in window_starts_of_hour(hour, start_ms, end_ms, width_ms):
+                window_at(start).has_unreadable = True
         for entry in self._tail():
             if entry.collection == collection and start_ms <= entry.timestamp_ms < end_ms:
                 window = window_at(entry.timestamp_ms)
@@ -158,15 +162,26 @@ class Expectation:
                 h, g = digests(origin, collection, rows if is_stamped else ())
                 yield Page(origin, [row[0] for row in rows], [row[1] for row in rows], h, g)
 
-    def _scanned(self, collection: str, start_ms: int, end_ms: int, width_ms: int) -> SumsByWindow:
-        """Totals of windows that are no whole hours, from the entries themselves."""
+    def _scanned(
+        self, collection: str, start_ms: int, end_ms: int, width_ms: int
+    ) -> tuple[SumsByWindow, set[int]]:
+        """Totals of windows that are no whole hours, from the entries themselves; and the hours that lack some."""
+        whole = (collection, start_ms // MS_PER_HOUR * MS_PER_HOUR, -(-end_ms // MS_PER_HOUR) * MS_PER_HOUR)
+        # The totals first: what is folded meanwhile is then read without being waited for.
+        lacking = Counter[tuple[int, str]]()
+        for hour_ms, by_origin in self._totals.hourly(*whole, MS_PER_HOUR).items():
+            for origin, sums in by_origin.items():
+                lacking[hour_ms // MS_PER_HOUR, origin] += sums.n
         windows: SumsByWindow = {}
         tail = {entry.id for entry in self._tail()}
-        for entry in self.entries(collection, start_ms, end_ms):
-            if entry.id not in tail:
+        for entry in self.entries(*whole):
+            if entry.id in tail:
+                continue
+            lacking[entry.timestamp_ms // MS_PER_HOUR, entry.origin] -= 1
+            if start_ms <= entry.timestamp_ms < end_ms:
                 start = start_ms + (entry.timestamp_ms - start_ms) // width_ms * width_ms
                 windows.setdefault(start, {}).setdefault(entry.origin, Sums()).add(self._stamp(entry))
-        return windows
+        return windows, {hour for (hour, _), count in lacking.items() if count > 0}
 
     def _stamp(self, entry: Entry) -> Stamped:
         return stamp_entry(entry, self._totals.audited_properties(entry.collection, entry.body))

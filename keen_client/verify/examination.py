@@ -44,6 +44,10 @@ from keen_client.verify.written_off import write_off_deleted
 
 #: Unknown entries of windows that are not located, asked for by id in one pass.
 UNKNOWN_ASKED_MAX: Final = 10_000
+#: Why a window smaller than an hour has no verdict.
+UNREADABLE: Final = (
+    "entries of its hour can no longer be read, and smaller windows are counted from the entries"
+)
 #: States in which what is missing may be resent.
 _REPLAYABLE: Final = frozenset({Verdict.SHORT, Verdict.MIXED, Verdict.DISPUTED})
 
@@ -80,7 +84,8 @@ class _Case:
     def is_empty(self) -> bool:
         """Whether nothing is expected, open or there."""
         local = self.local
-        return not (self.failure or local.total.n or local.unsent or local.unknown or self.server.count)
+        is_expected = local.total.n or local.unsent or local.unknown or local.has_unreadable
+        return not (self.failure or is_expected or self.server.count)
 
     @property
     def is_dateless(self) -> bool:
@@ -203,7 +208,9 @@ class Examination:
             tokens_used=self._tools.tokens_used,
             failure=failure,
             moved=moved,
-            unverifiable=self._knowledge.unverifiable(before) or self._tools.features.unverifiable(before),
+            unverifiable=self._knowledge.unverifiable(before)
+            or self._tools.features.unverifiable(before)
+            or (UNREADABLE if before.has_unreadable and now.has_unreadable else ""),
         )
 
     # ---- looking closer -----------------------------------------------------------------
@@ -369,7 +376,9 @@ class Examination:
         return reports
 
     def _observe(self, case: _Case) -> Observation:
-        if case.findings is not None:
+        if case.local.has_unreadable:
+            verdict, reason = Verdict.UNVERIFIABLE, UNREADABLE
+        elif case.findings is not None:
             verdict, reason = judge(case.findings, case.comparison.verdict)
         elif case.comparison.verdict == "match":
             verdict, reason = Verdict.MATCH, ""

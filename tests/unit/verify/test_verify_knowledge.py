@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keen_client._foundation.clock import MS_PER_HOUR, ms_to_iso
+from keen_client._foundation.clock import MS_PER_HOUR, MS_PER_MINUTE, ms_to_iso
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.ranges import change_entry
 from keen_client.events.identity import EntryId
 from keen_client.verify import sightings
+from keen_client.verify.observations import Observations
 from keen_client.verify.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -197,3 +198,31 @@ def test_what_was_dropped_and_is_there_all_the_same_is_excess(world: World) -> N
     assert "3 refused or dropped" in window.reason
     assert window.missing == window.duplicate == ()
     assert len(ids) == 3
+
+
+@pytest.mark.parametrize("lost", ["some", "all"])
+def test_small_windows_of_an_hour_that_cannot_be_read_whole_never_match(world: World, lost: str) -> None:
+    """What is left to read and what the server holds agree, and prove nothing: they are unverifiable, as the hour is."""
+    gone = world.record(5)
+    world.send(lose=set(gone))
+    world.advance(hours=24)
+    left = world.record(3 if lost == "some" else 0, at_ms=HOUR)
+    world.record(3, at_ms=HOUR + MS_PER_HOUR)
+    world.send()
+    world.advance(hours=3)
+    world.log.shelf.release(gone[0].origin)
+    (world.log.directory.segments / f"2026-10-01-{gone[0].origin}.db").unlink()
+    scope: dict[str, Any] = {"end_ms": HOUR + 2 * MS_PER_HOUR, "width_ms": 5 * MS_PER_MINUTE}
+    first, *others, last = world.verify(**scope).windows
+    assert (first.state, first.local_count, first.server_count) == (
+        Verdict.UNVERIFIABLE,
+        len(left),
+        len(left),
+    )
+    assert len(others) == 11
+    assert {window.state for window in others} == {Verdict.UNVERIFIABLE}
+    assert (last.start_ms, last.state) == (HOUR + MS_PER_HOUR, Verdict.FINAL)
+    stored = Observations(world.log.state).read("purchases", HOUR, HOUR + MS_PER_HOUR, 5 * MS_PER_MINUTE)
+    assert {one.verdict for found in stored.values() for one in found} == {Verdict.UNVERIFIABLE}
+    part = world.verify(**scope, start_ms=HOUR + 5 * MS_PER_MINUTE).windows
+    assert part[0].state is Verdict.UNVERIFIABLE
