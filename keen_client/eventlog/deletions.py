@@ -18,6 +18,7 @@ import attrs
 import orjson
 
 from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.intents import lapse_deleted
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
 
@@ -42,11 +43,11 @@ class Deletion:
 
     def may_have_taken(self, entry: Entry) -> bool:
         """Whether *entry* lies where this deletion went."""
-        return (
-            entry.collection == self.collection
-            and self.start_ms <= entry.timestamp_ms < self.end_ms
-            and entry.recorded_ms <= self.at_ms
-        )
+        return self.covers(entry.collection, entry.timestamp_ms) and entry.recorded_ms <= self.at_ms
+
+    def covers(self, collection: str, timestamp_ms: int) -> bool:
+        """Whether an event of *collection* and this time lies where this deletion went, whenever it was recorded."""
+        return collection == self.collection and self.start_ms <= timestamp_ms < self.end_ms
 
 
 class Deletions:
@@ -56,9 +57,10 @@ class Deletions:
         self._state = state
 
     def note(self, deletion: Deletion) -> None:
-        """Hold back from now on what *deletion* may take. On disk when this returns."""
+        """Hold back from now on what *deletion* may take, and what a run was to resend of it. On disk when this returns."""
         with self._state.transaction():
             self._write({*self.all(), deletion})
+            lapse_deleted(self._state, deletion.covers)
 
     def withdraw(self, deletion: Deletion) -> None:
         """It surely was not carried out. One that has become part of a wider one stays."""

@@ -21,9 +21,12 @@ import attrs
 from keen_client._foundation.clock import MS_PER_HOUR, Clock
 from keen_client.errors import EventLogDamagedError
 from keen_client.eventlog.dead_letters import bury
+from keen_client.eventlog.deletions import Deletions
 from keen_client.eventlog.entry import DeliveryState, Entry
 from keen_client.eventlog.fold import Stamped, fold_entries, stamp_entry
+from keen_client.eventlog.intents import lapse_deleted, lapse_returned
 from keen_client.eventlog.ranges import COLUMNS, Range, put_range, range_at, replace_range
+from keen_client.eventlog.restoration import doubt_restored
 from keen_client.eventlog.segment import SegmentName
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
@@ -114,6 +117,7 @@ class Outbox:
 
     def recover(self) -> int:
         """Turn what a crashed sender left in flight into *unknown*; how many entries. By the new holder of the lock."""
+        doubt_restored(self._state, self._shelf, self._totals, self._clock)
         with self._state.transaction() as db:
             rows = _select(db, "state = ?", (DeliveryState.INFLIGHT,))
             for row in rows:
@@ -342,6 +346,7 @@ class Outbox:
                         self._bury(db, row, alike, settlement, now_ms)
                     pieces.append(self._piece(row, alike, settlement, now_ms, last_batch))
                 replace_range(db, row, pieces, merge=True)
+            self._lapse(claim, settlements)
             self._totals.attempted(db, _cells(c.stamped for c in claim.entries), now_ms)
             accepted = sum(s.state is DeliveryState.ACKNOWLEDGED for s in settlements)
             self._state.count("acknowledged", accepted)
@@ -353,6 +358,18 @@ class Outbox:
                     " ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
                     (claim.batch,),
                 )
+
+    def _lapse(self, claim: Claim, settlements: Sequence[Settlement]) -> None:
+        """What a run was to resend and comes back unsent may have lapsed meanwhile, or have been deleted."""
+        returned = {
+            claimed.stamped.entry.id
+            for claimed, settlement in zip(claim.entries, settlements, strict=True)
+            if claimed.was.run and settlement.state is DeliveryState.PENDING
+        }
+        if returned:
+            lapse_returned(self._state, returned)
+            deletions = Deletions(self._state).all()
+            lapse_deleted(self._state, lambda *place: any(each.covers(*place) for each in deletions))
 
     @staticmethod
     def _piece(

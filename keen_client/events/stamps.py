@@ -20,6 +20,8 @@ from keen_client.events.identity import BLOCK_ENTRIES, base36
 STAMP_VERSION: Final = 1
 #: The attempt number of a send outside a replay run stops counting here.
 ATTEMPT_MAX: Final = 99
+#: Attempt numbers of one replay run: run r has those from 100 r to 100 r + 99.
+ATTEMPTS_PER_RUN: Final = ATTEMPT_MAX + 1
 
 _HALVES: Final = struct.Struct(">II").unpack
 _POWERS: Final = [4**place for place in range(BLOCK_ENTRIES)]
@@ -69,7 +71,7 @@ def attempt_number(previous: int | None, run: int | None = None) -> int:
     first send of the event. *previous* is the ``a`` of the last send, None
     when there was none.
     """
-    base = 0 if run is None else 100 * run
+    base = 0 if run is None else ATTEMPTS_PER_RUN * run
     if previous is None or previous < base:
         return base
     return min(previous + 1, base + ATTEMPT_MAX)

@@ -34,10 +34,11 @@ from keen_client.eventlog.recovery import copy_state
 from keen_client.events.identity import EntryId
 from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import HorizonNear
-from keen_client.replay.plan import ReplayReport, breaker, intents_for
+from keen_client.replay.plan import Intent, ReplayReport, breaker, intents_for
 from keen_client.replay.runs import Runs
 from keen_client.replay.stored_run import read_run
 from keen_client.transport.base_url import is_loopback
+from keen_client.verify.evidence import Evidence
 from keen_client.verify.finality import Finality
 from keen_client.verify.moments import Moment, duration_ms, moment_ms, width_ms
 from keen_client.verify.observations import WHOLE_MS, Observations
@@ -195,6 +196,8 @@ class Night:
         """
         scope = _scope(start, end, collections, window)
         with self._alone():
+            if yes:
+                self._runs.lapse()
             report = self._verify(scope)
             return self._resend(report, scope, yes=yes, max_replay=max_replay)
 
@@ -222,6 +225,7 @@ class Night:
             )
         with self._alone():
             copy_state(self._log.directory, self._log.state)
+            self._runs.lapse()
             sent = self._send(send_timeout)
             due_only = start is None or end is None
             scope = (
@@ -289,13 +293,9 @@ class Night:
         absent = set(confirmation.absent)
         intents = [intent for intent in planned if intent.id in absent]
         found = tuple(entry_id for entry_id in wanted if entry_id not in absent)
-        entries = self._log.shelf.pick(intent.id for intent in intents)
-        # Somebody may have deleted them while this night was asking.
-        held_back = Deletions(self._log.state).held_back(entries.values())
-        intents = [intent for intent in intents if intent.id in entries and intent.id not in held_back]
-        if not intents:
+        run = self._begin(intents, scope)
+        if run is None:
             return attrs.evolve(plan, found=found)
-        run = self._runs.begin(intents, entries, self._preset.name, _scope_document(scope))
         self._send_run(run, len(intents))
         progress = self._runs.progress(run)
         replayed = _in_state(progress, {DeliveryState.ACKNOWLEDGED})
@@ -305,6 +305,29 @@ class Night:
         self._runs.finish(run)
         undo = read_run(self._log.state, run).undo
         return attrs.evolve(plan, run=run, replayed=replayed, unsettled=unsettled, found=found, undo=undo)
+
+    def _begin(self, intents: Sequence[Intent], scope: Scope) -> int | None:
+        """Journal a run of those of *intents* that are still to be resent; None when there are none.
+
+        In the very transaction it is looked once more: while this night was
+        asking, somebody may have deleted them, or a sender that resends what
+        is unknown may have sent them, and then the absences say nothing.
+        """
+        log = self._log
+        entries = log.shelf.pick(intent.id for intent in intents)
+        with log.state.transaction():
+            held_back = Deletions(log.state).held_back(entries.values())
+            absences = Evidence(log.state, Observations(log.state)).absences(entries)
+            kept = [
+                intent
+                for intent in intents
+                if intent.id in entries
+                and intent.id not in held_back
+                and absences[intent.id].is_eligible(self._preset)
+            ]
+            if not kept:
+                return None
+            return self._runs.begin(kept, entries, self._preset.name, _scope_document(scope))
 
     def _must_stop(self, report: VerifyReport, wanted: Sequence[EntryId], max_replay: int | None) -> str:
         if not self._can_write:

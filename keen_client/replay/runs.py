@@ -3,7 +3,8 @@
 The intent is written, synced, before anything leaves: one transaction makes
 the run, its list and the state *replay* of each entry. Whoever holds the
 sender lock sends them. A crash at any moment leaves either no run, or intents
-that the next sender carries out, or entries in flight, which become unknown.
+that the next sender carries out unless the next job takes them back before, or
+entries in flight, which become unknown.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import orjson
 
 from keen_client._foundation.clock import Clock
 from keen_client.eventlog.entry import DeliveryState, Entry
+from keen_client.eventlog.intents import lapse_all
 from keen_client.eventlog.ranges import change_entry, range_at
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
@@ -99,12 +101,20 @@ class Runs:
         return row is not None
 
     def finish(self, run: int, stopped: str = "") -> None:
-        """Note the end of *run*."""
+        """Note the end of *run*; without *stopped* what was noted of intents that it lost stays."""
         with self._state.transaction() as db:
             db.execute(
-                "UPDATE runs SET done_ms = ?, stopped = ? WHERE run = ?",
+                "UPDATE runs SET done_ms = ?, stopped = coalesce(?, stopped) WHERE run = ?",
                 (self._clock.wall_ms(), stopped or None, run),
             )
+
+    def lapse(self) -> int:
+        """Take back what earlier runs have not sent, and end those that did not end; how many intents.
+
+        By the holder of ``nightly.lock``, before it sends: their jobs are
+        over, and what they knew is old.
+        """
+        return lapse_all(self._state, self._clock.wall_ms())
 
     def earlier(self, ids: Iterable[EntryId]) -> dict[EntryId, Earlier]:
         """The token tier of each of *ids* that was replayed, with the time of its first run under that tier."""

@@ -13,7 +13,8 @@ from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.ranges import range_at
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
-from keen_client.replay.undo import ATTEMPTS_PER_RUN, Deletion, undo_of
+from keen_client.events.stamps import ATTEMPTS_PER_RUN
+from keen_client.replay.undo import Deletion, undo_of
 
 SCHEMA: Final = 1
 

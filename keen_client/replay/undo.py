@@ -13,10 +13,9 @@ from typing import Any, Final
 import attrs
 
 from keen_client.events.identity import EntryId
+from keen_client.events.stamps import ATTEMPTS_PER_RUN
 from keen_client.queries.filters import Filter
 
-#: Attempt numbers of one run.
-ATTEMPTS_PER_RUN: Final = 100
 #: Ids that one deletion names.
 IDS_PER_DELETION_MAX: Final = 100
 

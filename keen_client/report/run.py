@@ -66,7 +66,7 @@ def run_lines(document: Mapping[str, Any]) -> list[Text]:
         Text(
             f"  done {document['done']}"
             if document["done"]
-            else "  it did not end; the sender goes on with it"
+            else "  it did not end; the sender goes on with it until another job begins"
         ),
         Text(f"  windows {scope.get('start')} to {scope.get('end')}, {printable(collections)}"),
     ]

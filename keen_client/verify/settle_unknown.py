@@ -9,6 +9,7 @@ import attrs
 
 from keen_client.eventlog.entry import DeliveryState, Entry
 from keen_client.eventlog.fold import stamp_entry
+from keen_client.eventlog.intents import SEEN, take_back, waiting_intents
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.ranges import COLUMNS, Range, change_entry, range_at, replace_range
 from keen_client.events.identity import EntryId
@@ -31,14 +32,17 @@ def unknown_entries(log: EventLog, collection: str, start_ms: int, end_ms: int) 
 def acknowledge_seen(log: EventLog, ids: Collection[EntryId]) -> int:
     """Settle those of *ids* that are unknown: a query showed them whole. How many were.
 
-    Nothing else changes: what is in flight again is left to its sender. A dead
-    letter of a later attempt is no longer one: the event is there.
+    Those that a replay run was to resend are taken back from it first. Nothing
+    else changes: what is in flight again is left to its sender. A dead letter
+    of a later attempt is no longer one: the event is there.
     """
+    wanted = frozenset(ids)
     seen: dict[str, set[int]] = {}
-    for entry_id in ids:
+    for entry_id in wanted:
         seen.setdefault(entry_id.origin, set()).add(entry_id.seq)
     settled = 0
     with log.state.transaction() as db:
+        take_back(db, [intent for intent in waiting_intents(db) if intent.id in wanted], SEEN)
         rows = db.execute(f"SELECT {COLUMNS} FROM ranges WHERE state = 'unknown'").fetchall()  # noqa: S608
         for row in map(Range.of, rows):
             pieces = _split(row, seen.get(row.origin, ()))

@@ -88,7 +88,7 @@ def kill_often(arena: Arena, job: list[str], kills: int, chance: random.Random) 
         _record(arena, served, EVENTS_A_NIGHT, is_sent=True)
         if job[0] == "nightly":  # a replay sends nothing new, and resends nothing beside what is not sent yet
             _record(arena, served, EVENTS_A_NIGHT, is_sent=False)
-        before = _runs(arena)
+        before = _last_run(arena)
         until_a_run = tally.lives % 2 == 1
         faults: dict[str, object] = {"slow": SLOW, **FAULTS_OF_WRITES}
         if not until_a_run:
@@ -104,7 +104,7 @@ def kill_often(arena: Arena, job: list[str], kills: int, chance: random.Random) 
         tally.lives += 1
         if is_alive:
             tally.kills += 1
-            tally.in_a_run += _runs(arena) > before
+            tally.in_a_run += _is_under_way(arena, before + 1)
             tally.in_flight += _in_flight(arena) > 0
         assert max(arena.arrived(served).values()) == 1, f"doubled by life {tally.lives}"
     _mend(arena, served, windows)
@@ -137,9 +137,9 @@ def _wait(
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.001)
         return
-    deadline, runs = time.monotonic() + HANGS_SECONDS, _runs(arena)
+    deadline, before = time.monotonic() + HANGS_SECONDS, _last_run(arena)
     while time.monotonic() < deadline and process.poll() is None:
-        if _runs(arena) > runs:
+        if _last_run(arena) > before:
             time.sleep(chance.uniform(0.0, 0.3))
             return
         time.sleep(0.001)
@@ -181,9 +181,14 @@ def _count(arena: Arena, sql: str) -> int:
         return int(db.execute(sql).fetchone()[0])
 
 
-def _runs(arena: Arena) -> int:
-    """Replay runs that were begun and not ended."""
-    return _count(arena, "SELECT count(*) FROM runs WHERE done_ms IS NULL")
+def _last_run(arena: Arena) -> int:
+    """The number of the last replay run that was begun; 0 when there was none."""
+    return _count(arena, "SELECT coalesce(max(run), 0) FROM runs")
+
+
+def _is_under_way(arena: Arena, first: int) -> bool:
+    """Whether a replay run from number *first* on was begun and not ended: earlier ones are another job's."""
+    return _count(arena, f"SELECT count(*) FROM runs WHERE done_ms IS NULL AND run >= {first:d}") > 0
 
 
 def _in_flight(arena: Arena) -> int:
