@@ -165,7 +165,8 @@ class Evidence:
         if row is None:
             self._look_back(db, entry, known, at_ms)
             _put(db, entry.id, Kind.ABSENT, (at_ms, at_ms, 1, attempt.a))
-        elif not row.is_of(attempt) or row.last_ms > at_ms:  # the latter by a clock that went wrong
+        elif not row.is_of(attempt, preset.settle_ms) or row.last_ms > at_ms:
+            # It was counted too early for this preset, or by a clock that went wrong.
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, 1, attempt.a))
         elif at_ms >= row.last_ms + preset.reads_apart_ms:
             _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, row.reads + 1, attempt.a))
@@ -196,9 +197,9 @@ class _Row:
     reads: int
     copies: int
 
-    def is_of(self, attempt: _Attempt) -> bool:
-        """Whether this absence followed the very last attempt."""
-        return self.copies == attempt.a and self.last_ms >= attempt.last_ms
+    def is_of(self, attempt: _Attempt, settle_ms: int = 0) -> bool:
+        """Whether this absence followed the very last attempt, by so much at least."""
+        return self.copies == attempt.a and self.last_ms >= attempt.last_ms + settle_ms
 
 
 @attrs.frozen

@@ -239,6 +239,20 @@ def test_two_reads_apart_make_an_event_eligible(world: World) -> None:
     assert [first.reads, again.reads, later.reads] == [1, 2, 3]
 
 
+def test_an_absence_under_a_shorter_settle_time_is_counted_anew(world: World) -> None:
+    """Somebody looked at once, with --settle 0s: to the patient preset that look is no absence."""
+    ids = world.record(3)
+    world.send(lose={ids[1]})
+    world.advance(hours=2)
+    hour = Scope(HOUR, HOUR + MS_PER_HOUR)
+    (window,) = world.verifier("standard", settle_ms=0).verify(hour).windows
+    assert window.missing == (ids[1],)
+    world.advance(hours=24)
+    assert world.verify("standard").windows[0].eligible == ()
+    world.advance(hours=6)
+    assert world.verify("standard").windows[0].eligible == (ids[1],)
+
+
 def test_a_resend_starts_the_absences_anew(world: World) -> None:
     """Absences from before the last attempt prove nothing."""
     ids = world.record(3)
