@@ -35,7 +35,7 @@ EVENTS: Final = 2 * PAIRS + WITNESSES
 SINGLES_MIN: Final = 4
 #: Pairs of which both events must be there before the tokens count as not honoured.
 DOUBLES_MIN: Final = 2
-#: How long an answer holds.
+#: How long an answer holds, from when the events were sent.
 VALID_MS: Final = 30 * MS_PER_DAY
 #: How long the server is given to show what it was sent.
 READY_AFTER_MS: Final = 5 * MS_PER_MINUTE
@@ -113,7 +113,8 @@ class TokenProbe:
         if honoured is None:
             _store(self._state, at_ms, answer, None)
         else:
-            _store(self._state, now_ms, {"honoured": honoured}, None)
+            # What was sent then was seen; how the server treats what is sent by now was not.
+            _store(self._state, pending["sent_ms"], {"honoured": honoured}, None)
         return tokens_honoured(self._state, now_ms)
 
     def _count(self, nonce: str, sent_ms: int) -> dict[tuple[int, int], int]:
@@ -158,7 +159,7 @@ def judge_pairs(counts: Mapping[tuple[int, int], int]) -> bool | None:
 
 
 def tokens_honoured(state: State, now_ms: int) -> bool | None:
-    """What the probe of the last 30 days saw; None when there was none or it told nothing."""
+    """What a probe sent within the last 30 days saw; None when there was none or it told nothing."""
     at_ms, answer, _ = _stored(state)
     if answer is None or not 0 <= now_ms - at_ms < VALID_MS:
         return None

@@ -78,6 +78,16 @@ def test_the_probe_tells_whether_tokens_are_honoured(world: World, mode: str, kn
     assert set(world.server.events) <= {PROBE_COLLECTION}
 
 
+def test_an_answer_read_late_is_as_old_as_what_was_sent(world: World) -> None:
+    """It shows what the server did with the events then, so it holds for thirty days from then."""
+    probe = TokenProbe(world.log.state, Uploads(world, "honoured"), world.clock, SeededRandomness(5))  # type: ignore[arg-type]
+    probe.send()
+    world.clock.advance(29 * 86_400)
+    assert probe.read() is True
+    world.clock.advance(86_400)
+    assert tokens_honoured(world.log.state, world.clock.wall_ms()) is None
+
+
 @pytest.mark.parametrize(
     ("firsts", "seconds", "witnesses", "known"),
     [
