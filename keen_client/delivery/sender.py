@@ -96,6 +96,8 @@ class Sender:
         self._owner_pid: int | None = None
         self._stepping = 0
         self._is_leaving = False
+        #: Batches that were claimed and could not be settled.
+        self._unsettled: set[int] = set()
 
     def after_fork(self) -> None:
         """Start anew in a forked child, which does not hold the lock."""
@@ -103,6 +105,7 @@ class Sender:
         self._owner_pid = None
         self._stepping = 0
         self._is_leaving = False
+        self._unsettled = set()
 
     # ---- the lock -----------------------------------------------------------------------
 
@@ -185,7 +188,8 @@ class Sender:
         Its request ends by *deadline_ns* of the monotonic clock, where given.
 
         Raises:
-            EventLogError: the log's own disk failed; nothing is lost, what was in flight is journalled.
+            EventLogError: the log's own disk failed; nothing is lost. What was in flight is journalled, and
+                becomes unknown when the next step begins.
         """
         with self._guard:
             if self._pause is not None and self._clock.monotonic_ns() < self._pause.until_ns:
@@ -205,6 +209,7 @@ class Sender:
     def _send_batch(self, deadline_ns: int | None) -> Step:
         self.log.mark_abandoned()
         self._tend()
+        self._recover_unsettled()
         claim = self.log.outbox.claim(
             events_max=self.config.batch_events_max,
             bytes_max=self.config.batch_bytes_max,
@@ -212,9 +217,25 @@ class Sender:
         )
         if claim is None:
             return Step(StepKind.IDLE)
-        batch = build_batch(claim.entries)
-        judgement = self._attempt(claim, batch, deadline_ns)
-        return self._settle(claim, batch, judgement)
+        try:
+            batch = build_batch(claim.entries)
+            judgement = self._attempt(claim, batch, deadline_ns)
+            return self._settle(claim, batch, judgement)
+        except BaseException:
+            with self._guard:
+                self._unsettled.add(claim.batch)
+            raise
+
+    def _recover_unsettled(self) -> None:
+        """What a step claimed and could not settle is unknown: its entries would be in flight for as long as this lives."""
+        with self._guard:
+            batches = sorted(self._unsettled)
+        for batch in batches:
+            recovered = self.log.outbox.recover(batch)
+            with self._guard:
+                self._unsettled.discard(batch)
+            if recovered:
+                self._hooks.emit(InflightRecovered(recovered))
 
     def _attempt(self, claim: Claim, batch: Batch, deadline_ns: int | None) -> Judgement:
         if self._clock.wall_ms() - claim.started_ms > _JOURNAL_STALE_MS:

@@ -115,21 +115,18 @@ class Outbox:
 
     # ---- taking -------------------------------------------------------------------------
 
-    def recover(self) -> int:
-        """Turn what a crashed sender left in flight into *unknown*; how many entries. By the new holder of the lock."""
-        doubt_restored(self._state, self._shelf, self._totals, self._clock)
+    def recover(self, batch: int | None = None) -> int:
+        """Turn what a crashed sender left in flight into *unknown*; how many entries. By the new holder of the lock.
+
+        Only of *batch*, where given: by the holder itself, which could not settle it.
+        """
+        if batch is None:
+            doubt_restored(self._state, self._shelf, self._totals, self._clock)
         with self._state.transaction() as db:
-            rows = _select(db, "state = ?", (DeliveryState.INFLIGHT,))
+            rows = _select(db, "state = 'inflight' AND (? IS NULL OR batch = ?)", (batch, batch))
             for row in rows:
-                replace_range(
-                    db,
-                    row,
-                    [
-                        attrs.evolve(
-                            row, state=DeliveryState.UNKNOWN, unsure=1, batch=0, failures=row.failures + 1
-                        )
-                    ],
-                )
+                unknown = attrs.evolve(row, state=DeliveryState.UNKNOWN, unsure=1, batch=0)
+                replace_range(db, row, [attrs.evolve(unknown, failures=row.failures + 1)])
         return sum(row.count for row in rows)
 
     def claim(

@@ -67,7 +67,7 @@ class DeliveryResumed(Signal):
 
 @attrs.frozen
 class InflightRecovered(Signal):
-    """A sender had died with ``count`` events in flight; their outcome is unknown."""
+    """A sender had died with ``count`` events in flight, or could not settle them; their outcome is unknown."""
 
     level: ClassVar[str] = "WARNING"
     count: int

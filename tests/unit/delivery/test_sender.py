@@ -13,7 +13,7 @@ from keen_client.delivery.config import DeliveryConfig
 from keen_client.delivery.courier import Courier
 from keen_client.delivery.outcome import Turn
 from keen_client.delivery.sender import Sender, StepKind
-from keen_client.errors import NotSentError, OutcomeUnknownError
+from keen_client.errors import EventLogBusyError, NotSentError, OutcomeUnknownError
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import Binding
 from keen_client.eventlog.entry import DeliveryState
@@ -21,7 +21,7 @@ from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.outbox import Settlement
 from keen_client.events.encoding import encode_event
 from keen_client.observability.hooks import HookSet
-from keen_client.observability.signals import Signal
+from keen_client.observability.signals import InflightRecovered, Signal
 from keen_client.testing.clocks import VirtualClock
 from keen_client.testing.uploaders import ScriptedUploader, accept, fail, refuse, results_of
 from keen_client.transport.message import Response
@@ -360,6 +360,33 @@ def test_a_crash_in_flight_is_unknown_for_the_next_sender(desk: Desk) -> None:
     assert desk.states() == {"unknown": 4}
     desk.honoured = False
     assert sender.step().kind is StepKind.IDLE
+
+
+def test_what_could_not_be_settled_is_unknown_at_the_next_step(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """state.db was busy when the answer came: nothing stays in flight while the process lives, nor is another's taken."""
+    desk.record(3)
+    sender = desk.sender(ScriptedUploader(), unknown="query")
+
+    def busy(*_: Any) -> None:
+        message = "state.db is busy"
+        raise EventLogBusyError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.log.outbox, "settle", busy)
+        with pytest.raises(EventLogBusyError):
+            sender.step()
+    desk.record(2)
+    elsewhere = desk.log.outbox.claim(events_max=2, bytes_max=10**6)  # another thread's
+    assert elsewhere is not None
+    assert desk.states() == {"inflight": 5}
+
+    assert sender.step().kind is StepKind.IDLE
+    assert desk.states() == {"unknown": 3, "inflight": 2}
+    assert [signal for signal in desk.signals if isinstance(signal, InflightRecovered)] == [
+        InflightRecovered(3)
+    ]
 
 
 def test_a_dead_letter_can_be_retried_with_its_identity_unchanged(desk: Desk) -> None:
