@@ -152,6 +152,20 @@ def test_results_are_mapped_to_the_exact_entries_sent(desk: Desk) -> None:
     assert desk.states() == {"acknowledged": 8, "rejected": 1}
 
 
+@pytest.mark.parametrize(
+    ("name", "state"), [("DuplicateEventError", "acknowledged"), ("DuplicatePropertyError", "unknown")]
+)
+def test_only_a_known_token_is_as_good_as_success(desk: Desk, name: str, state: str) -> None:
+    """An error that merely names something else a duplicate proves nothing: a query has to settle the event."""
+    desk.record(1)
+
+    def name_a_duplicate(parsed: Bodies) -> Response:
+        return results_of({"c": [{"success": False, "error": {"name": name, "description": "x"}}]})
+
+    desk.drain(desk.sender(ScriptedUploader(name_a_duplicate), unknown="query"))
+    assert desk.states() == {state: 1}
+
+
 @pytest.mark.parametrize("place", [0, 123, 249, 250, 499])
 def test_a_poison_event_in_500_becomes_the_only_dead_letter(desk: Desk, place: int) -> None:
     """A batch refused whole is halved until the poison stands alone; the 499 others arrive, each once."""
