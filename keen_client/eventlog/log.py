@@ -24,6 +24,7 @@ from keen_client.eventlog.outbox import Outbox
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recorder import Recorded, Recorder
 from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
+from keen_client.eventlog.restoration import note_restoration
 from keen_client.eventlog.segment import SegmentName, finish_sealed, list_segments
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
@@ -87,6 +88,7 @@ class EventLog:
         self.outbox: Final = Outbox(self.state, self.shelf, self.totals, clock)
         self.dead_letters: Final = DeadLetters(self.state, self.shelf, self.totals, clock)
         self.expectation: Final = Expectation(self.state, self.shelf, self.totals)
+        note_restoration(self.state, self.shelf, clock.wall_ms())
         self._enter_marks()
         self._succession: Final = Succession(
             self.directory, config, clock, randomness, boot_id or machine_boot_id(), self._cursor_of

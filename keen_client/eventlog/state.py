@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from keen_client._foundation.files import PRIVATE_FILE_MODE, file_identity
+from keen_client._foundation.files import PRIVATE_FILE_MODE, birth_ns, file_identity
 from keen_client.errors import EventLogDamagedError, EventLogFullError, EventLogTooNewError
 from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, forked_guard, take_part
 from keen_client.eventlog.sqlite_faults import is_disk_full, is_read_only, translate, translate_os_error
@@ -27,6 +27,9 @@ from keen_client.eventlog.sqlite_faults import is_disk_full, is_read_only, trans
 STATE_FILE: Final = "state.db"
 RESERVE_FILE: Final = "reserve"
 BUSY_TIMEOUT_SECONDS: Final = 30.0
+
+#: Which file this is, as the file itself remembers it.
+_IDENTITY_FACT: Final = "identity"
 
 _ResultT = TypeVar("_ResultT")
 
@@ -106,6 +109,8 @@ class State:
         self._connection.execute("BEGIN IMMEDIATE")  # of two processes that make it one does
         try:
             migrate(self._connection)
+            if not applied:
+                self._put_identity()
             self._connection.execute("COMMIT")
         except BaseException:
             self._undo()
@@ -204,6 +209,31 @@ class State:
                 "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 (name, value),
             )
+
+    def is_itself(self) -> bool:
+        """Whether the file at the path is the one that was made here: not so where it is a copy, or was put back."""
+        noted, own = self.fact(_IDENTITY_FACT), self._own_identity()
+        if noted is None or noted == own:
+            return True
+        # Where a birth cannot be told, now or then, the number has to do.
+        return "" in (noted.partition("/")[2], own.partition("/")[2]) and (
+            noted.partition("/")[0] == own.partition("/")[0]
+        )
+
+    def note_identity(self) -> None:
+        """Have the file at the path be itself from now on."""
+        with self.transaction():
+            self._put_identity()
+
+    def _put_identity(self) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO facts VALUES (?, ?)", (_IDENTITY_FACT, self._own_identity())
+        )
+
+    def _own_identity(self) -> str:
+        """``inode/birth``. Not the device: its number may be another one after a restart."""
+        born_ns = birth_ns(self.path)
+        return f"{self.path.stat().st_ino}/{'' if born_ns is None else born_ns}"
 
     def count(self, name: str, more: int) -> None:
         """Add *more* to the named counter."""

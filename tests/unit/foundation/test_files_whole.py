@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -217,3 +220,27 @@ def test_the_boot_is_named_the_same_twice() -> None:
     """It changes with the machine's start and not in between."""
     assert files.boot_id()
     assert files.boot_id() == files.boot_id()
+
+
+def test_a_file_is_born_once_and_its_copy_later(tmp_path: Path) -> None:
+    """Whatever is done to it; the number of its inode may be given again, its birth is not."""
+    path = tmp_path / "f"
+    path.write_bytes(b"one")
+    born_ns = files.birth_ns(path)
+    assert born_ns is not None
+    path.chmod(0o400)
+    path.rename(tmp_path / "g")
+    assert files.birth_ns(tmp_path / "g") == born_ns
+    while files.birth_ns(path.with_name("h")) in (None, born_ns):  # clocks of file systems tick slowly
+        path.with_name("h").unlink(missing_ok=True)
+        shutil.copy2(tmp_path / "g", path.with_name("h"))
+    assert files.birth_ns(path.with_name("h")) > born_ns  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("libc", [object(), SimpleNamespace(statx=lambda *_: -1)], ids=["old", "refused"])
+def test_a_birth_that_cannot_be_told_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, libc: object
+) -> None:
+    """With a C library that has no statx, and where the call is refused."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: libc)
+    assert files._linux_birth_ns(tmp_path) is None

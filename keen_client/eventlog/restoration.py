@@ -1,0 +1,133 @@
+"""Restoration: a log that was put back from a backup, or copied, does not know what became of what it had to send.
+
+Told by ``state.db``: it remembers which file it is, by the number and the
+birth of its inode, and no copy of it has both. Whoever opens such a log first
+notes how far each segment goes at that moment, and has nobody write to them
+again: a number given since the backup must not be given twice. The next sender
+takes what was to be sent, up to there, for *unknown*, with tokens as old as the
+events; a query settles it before it is sent. What is recorded from then on is
+sent as ever.
+
+Not told are a file that was written over in its place and an image of a whole
+disk that was put back: nothing in them is new.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import orjson
+
+from keen_client._foundation.clock import MS_PER_SECOND, Clock
+from keen_client.eventlog.entry import DeliveryState
+from keen_client.eventlog.fold import fold_entries, stamp_entry
+from keen_client.eventlog.ranges import COLUMNS, Range, put_range, replace_range
+from keen_client.eventlog.shelf import PAGE_ENTRIES, Shelf
+from keen_client.eventlog.state import State
+from keen_client.eventlog.totals import Totals
+from keen_client.observability.hooks import LOGGER
+
+#: The fact that lists, until a sender has seen to it, the last seq of each segment that was put back.
+_PUT_BACK: Final = "put_back"
+
+
+def note_restoration(state: State, shelf: Shelf, now_ms: int) -> bool:
+    """Note what lies in the log if ``state.db`` is not the file that was made here; whether so.
+
+    For whoever opens the log, before anything is recorded. On disk when this returns.
+    """
+    if state.is_itself():
+        return False
+    with state.transaction() as db:
+        if state.is_itself():  # another process was first
+            return False
+        names = shelf.names()
+        noted = {name.origin: shelf.last_seq(name.origin) for name in names} | _noted(state)
+        state.note(_PUT_BACK, orjson.dumps(noted).decode())
+        db.executemany(
+            # Of the state's own: the files are sealed by their day, as ever.
+            "INSERT INTO origins (origin, day, made_ms, status, changed_ms) VALUES (?, ?, ?, 'sealed', ?)"
+            " ON CONFLICT (origin) DO UPDATE SET status = 'sealed' WHERE status = 'open'",
+            [(name.origin, name.day, now_ms, now_ms) for name in names],
+        )
+        state.note_identity()
+    LOGGER.warning(
+        "the log was put back from a backup, or copied: what it had to send is unknown until a query settles it"
+    )
+    return True
+
+
+def doubt_restored(state: State, shelf: Shelf, totals: Totals, clock: Clock) -> int:
+    """Take what a log that was put back had to send for *unknown*; how many entries. By the new holder of the lock.
+
+    A crash in the middle leaves the rest to the next one.
+    """
+    noted = _noted(state)
+    if not noted:
+        return 0
+    now_ms = clock.wall_ms()
+    doubted = sum(_fold_tail(state, shelf, totals, origin, last, now_ms) for origin, last in noted.items())
+    with state.transaction() as db:
+        rows = db.execute(f"SELECT {COLUMNS} FROM ranges WHERE state IN ('pending', 'replay')")  # noqa: S608
+        for row in map(Range.of, rows.fetchall()):
+            doubted += row.count
+            first_ms = row.first_ms or _earliest_ms(shelf, row, now_ms)
+            replace_range(db, row, [_unknown(row, first_ms, now_ms)])
+        # What is known of absences is as old as the backup: each may have been resent since.
+        db.execute("DELETE FROM evidence WHERE kind = 'absent'")
+        db.execute("UPDATE totals SET attempted_ms = max(attempted_ms, ?)", (now_ms,))
+        floor = max(int(state.fact("run_floor") or 0), now_ms // MS_PER_SECOND)
+        state.note("run_floor", str(floor))  # above the number of any run since the backup
+        db.execute("DELETE FROM facts WHERE name = ?", (_PUT_BACK,))
+    return doubted
+
+
+def _noted(state: State) -> dict[str, int]:
+    noted = state.fact(_PUT_BACK)
+    return orjson.loads(noted) if noted else {}
+
+
+def _fold_tail(state: State, shelf: Shelf, totals: Totals, origin: str, last: int, now_ms: int) -> int:
+    """Fold the entries of *origin* from its cursor to *last*, as unknown, page by page; how many."""
+    folded = 0
+    with state.reading() as db:
+        row = db.execute(
+            "SELECT cursor FROM origins WHERE origin = ? AND status = 'sealed'", (origin,)
+        ).fetchone()
+    cursor = last if row is None else int(row[0])
+    while page := shelf.page(origin, cursor + 1, min(last, cursor + PAGE_ENTRIES)):
+        if [entry.seq for entry in page] != list(range(cursor + 1, cursor + 1 + len(page))):
+            break  # a page of it cannot be read: `doctor` tells
+        stamped = [stamp_entry(e, totals.audited_properties(e.collection, e.body)) for e in page]
+        shelf.sync(origin)
+        tail = Range(origin, cursor + 1, page[-1].seq, DeliveryState.PENDING)
+        with state.transaction() as db:
+            totals.add(db, origin, fold_entries(stamped))
+            put_range(db, _unknown(tail, min(now_ms, *(entry.recorded_ms for entry in page)), now_ms))
+            db.execute(
+                "UPDATE origins SET cursor = ?, changed_ms = ? WHERE origin = ?",
+                (tail.seq_hi, now_ms, origin),
+            )
+        cursor, folded = tail.seq_hi, folded + tail.count
+    return folded
+
+
+def _unknown(row: Range, first_ms: int, now_ms: int) -> Range:
+    return attrs.evolve(
+        row,
+        state=DeliveryState.UNKNOWN,
+        unsure=1,
+        a=max(row.a, 0),
+        first_ms=first_ms,
+        last_ms=now_ms,
+        batch=0,
+    )
+
+
+def _earliest_ms(shelf: Shelf, row: Range, now_ms: int) -> int:
+    """When the first entry of *row* was recorded: it cannot have been sent before."""
+    return min(
+        (min(entry.recorded_ms, now_ms) for entry in shelf.entries(row.origin, row.seq_lo, row.seq_hi)),
+        default=1,
+    )
