@@ -8,6 +8,7 @@ from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, Clock
 from keen_client.api.cost import Cost, ServerClock
 from keen_client.eventlog.log import EventLog
 from keen_client.queries import Analysis
+from keen_client.verify.observations import Observations
 from keen_client.verify.presets import Preset
 from keen_client.verify.verdict import Verdict
 from keen_client.verify.verifier import Verifier
@@ -21,11 +22,16 @@ class Finality:
 
     def __init__(self, log: EventLog, clock: Clock, chosen: Preset) -> None:
         self._log = log
+        self._clock = clock
+        self._observations = Observations(log.state)
         self._verifier = Verifier(log, SilentApi(), clock, chosen)
         self._days: dict[tuple[str, int], frozenset[int]] = {}
 
     def __call__(self, collection: str, hour: int) -> bool:
-        """Whether the window of *hour* (UTC milliseconds // 3,600,000), or a wider one around it, is final."""
+        """Whether the window of *hour* (UTC milliseconds // 3,600,000), or a wider one around it, is final.
+
+        It is not where a later read of any window that overlaps the hour found a difference.
+        """
         day = hour // _DAY_HOURS
         known = self._days.get((collection, day))
         if known is None:
@@ -33,13 +39,23 @@ class Finality:
         return hour in known
 
     def _final_hours(self, collection: str, day: int) -> frozenset[int]:
-        start_ms = day * MS_PER_DAY
-        final: set[int] = set()
-        for width_ms in self._widths(collection, start_ms, start_ms + MS_PER_DAY):
-            scope = Scope(start_ms, start_ms + MS_PER_DAY, width_ms, (collection,))
+        start_ms, end_ms = day * MS_PER_DAY, (day + 1) * MS_PER_DAY
+        #: When a final window last showed each hour.
+        final: dict[int, int] = {}
+        for width_ms in self._widths(collection, start_ms, end_ms):
+            scope = Scope(start_ms, end_ms, width_ms, (collection,))
+            stored = self._observations.read(collection, start_ms, end_ms, width_ms)
             for (_, start), state in self._verifier.outlook(scope).items():
                 if state.state is Verdict.FINAL:
-                    final.update(range(start // MS_PER_HOUR, (start + width_ms) // MS_PER_HOUR))
+                    at_ms = max(one.at_ms for one in stored[start] if one.at_ms <= self._clock.wall_ms())
+                    for hour in range(start // MS_PER_HOUR, (start + width_ms) // MS_PER_HOUR):
+                        final[hour] = max(final.get(hour, 0), at_ms)
+        for start, end, at_ms in self._observations.differing(
+            collection, start_ms, end_ms, self._clock.wall_ms()
+        ):
+            for hour in range(start // MS_PER_HOUR, -(-end // MS_PER_HOUR)):
+                if at_ms >= final.get(hour, at_ms):
+                    final.pop(hour, None)
         return frozenset(final)
 
     def _widths(self, collection: str, start_ms: int, end_ms: int) -> list[int]:

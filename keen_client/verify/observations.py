@@ -102,6 +102,22 @@ class Observations:
             ).fetchone()
         return None if row[0] is None else int(row[0])
 
+    def differing(
+        self, collection: str, start_ms: int, end_ms: int, now_ms: int
+    ) -> list[tuple[int, int, int]]:
+        """(start, end, time of that read) of the windows of any width that overlap [start, end) and last differed.
+
+        Reads too early to tell, and those dated after *now_ms*, are passed over.
+        """
+        with self._state.reading() as db:
+            rows = db.execute(
+                "SELECT start_ms, end_ms, max(at_ms), verdict FROM observations"
+                " WHERE collection = ? AND start_ms > ? AND start_ms < ? AND end_ms > ? AND at_ms <= ?"
+                " AND verdict <> ? GROUP BY start_ms, end_ms",
+                (collection, start_ms - MS_PER_DAY, end_ms, start_ms, now_ms, Verdict.SETTLING),
+            ).fetchall()
+        return [(start, end, at_ms) for start, end, at_ms, verdict in rows if verdict != Verdict.MATCH]
+
     def matched(self, collection: str, most: int) -> list[tuple[int, int]]:
         """[start, end) of the *most* windows with events that matched last, the latest read first."""
         with self._state.reading() as db:
