@@ -6,7 +6,9 @@ for; from then on what it may have taken is held back from every replay.
 Which events its filters took only the server could say, so everything of the
 collection that lies in the timeframe and was recorded before is held back.
 What is proven absent is written off, and expected no more, where the deletion
-had no filters, or where somebody accepted that it took all that is missing.
+had no filters and the event was on its way by then (what was first sent later
+arrived later, and is absent for another reason), or where somebody accepted
+that all that is missing there is missing on purpose.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import orjson
 
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.intents import lapse_deleted
+from keen_client.eventlog.ranges import ranges_at
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
 
@@ -32,7 +35,9 @@ _FACT: Final = "deletions"
 class Deletion:
     """Events of a collection with timestamps in [start, end) that were recorded before *at*. UTC milliseconds.
 
-    ``is_accepted``: all that is missing there is missing on purpose.
+    ``is_accepted``: all that is missing there, and was first sent before *at*,
+    is missing on purpose. ``is_decided``: somebody said so of all that is
+    missing there, whenever it was sent.
     """
 
     collection: str
@@ -40,6 +45,7 @@ class Deletion:
     end_ms: int
     at_ms: int
     is_accepted: bool = False
+    is_decided: bool = False
 
     def may_have_taken(self, entry: Entry) -> bool:
         """Whether *entry* lies where this deletion went."""
@@ -73,7 +79,7 @@ class Deletions:
             known = set(self.all())
             if deletion not in known:
                 return False
-            self._write(known - {deletion} | {attrs.evolve(deletion, is_accepted=True)})
+            self._write(known - {deletion} | {attrs.evolve(deletion, is_accepted=True, is_decided=True)})
         return True
 
     def all(self) -> list[Deletion]:
@@ -83,11 +89,33 @@ class Deletions:
 
     def held_back(self, entries: Iterable[Entry]) -> frozenset[EntryId]:
         """Those of *entries* that a deletion may have taken."""
-        return _taken(entries, self.all())
+        deletions = self.all()
+        if not deletions:
+            return frozenset()
+        return frozenset(
+            entry.id for entry in entries if any(each.may_have_taken(entry) for each in deletions)
+        )
 
     def written_off(self, entries: Iterable[Entry]) -> frozenset[EntryId]:
         """Those of *entries* that were deleted on purpose, if they are absent."""
-        return _taken(entries, [each for each in self.all() if each.is_accepted])
+        accepted = [each for each in self.all() if each.is_accepted]
+        found = list(entries) if accepted else []
+        sent_ms = self._first_sends(found)
+        return frozenset(
+            entry.id
+            for entry in found
+            if any(
+                each.may_have_taken(entry) and (each.is_decided or sent_ms.get(entry.id, 0) < each.at_ms)
+                for each in accepted
+            )
+        )
+
+    def _first_sends(self, entries: Iterable[Entry]) -> dict[EntryId, int]:
+        """When each of *entries* was first sent (UTC ms), where that is known: a rebuilt ``state.db`` does not know it."""
+        with self._state.reading() as db:
+            rebuilt = {origin for (origin,) in db.execute("SELECT origin FROM origins WHERE rebuilt = 1")}
+            places = ranges_at(db, [entry.id for entry in entries])
+        return {entry_id: place.first_ms for entry_id, place in places.items() if place.origin not in rebuilt}
 
     def _write(self, deletions: set[Deletion]) -> None:
         rows = [attrs.astuple(deletion) for deletion in bounded(deletions)]
@@ -112,9 +140,3 @@ def bounded(deletions: Iterable[Deletion], most: int = DELETIONS_MAX) -> list[De
             max(hull.at_ms, each.at_ms),
         )
     return [hulls[name] for name in sorted(hulls)]
-
-
-def _taken(entries: Iterable[Entry], deletions: list[Deletion]) -> frozenset[EntryId]:
-    if not deletions:
-        return frozenset()
-    return frozenset(entry.id for entry in entries if any(each.may_have_taken(entry) for each in deletions))

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keen_client.eventlog.deletions import Deletion, Deletions, bounded
-from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.entry import DeliveryState, Entry
+from keen_client.eventlog.ranges import Range, put_range
 from keen_client.eventlog.state import State
 
 ENTRY = Entry("4kq7x2m9pz", 7, "c", timestamp_ms=1_000, recorded_ms=5_000, body="{}", keen="")
@@ -65,6 +66,43 @@ def test_a_withdrawn_deletion_holds_nothing_back(state: State) -> None:
     deletions.withdraw(DELETION)
     deletions.withdraw(DELETION)
     assert deletions.all() == [later]
+
+
+def test_what_was_first_sent_later_is_held_back_and_not_written_off(state: State) -> None:
+    """It waited while the deletion went by, so that it is absent has another cause; somebody may decide all the same."""
+    deletions = Deletions(state)
+    accepted = attrs.evolve(DELETION, is_accepted=True)
+    deletions.note(accepted)
+    before, later = attrs.evolve(ENTRY, seq=1), attrs.evolve(ENTRY, seq=2)
+    with state.transaction() as db:
+        for entry, sent_ms in ((before, 4_999), (later, 5_000)):
+            put_range(
+                db, Range(entry.origin, entry.seq, entry.seq, DeliveryState.ACKNOWLEDGED, first_ms=sent_ms)
+            )
+
+    assert deletions.held_back([before, later]) == {before.id, later.id}
+    assert deletions.written_off([before, later]) == {before.id}
+    assert deletions.accept(accepted)
+    assert deletions.written_off([before, later]) == {before.id, later.id}
+
+
+def test_in_a_rebuilt_log_the_time_of_recording_decides(state: State) -> None:
+    """When its entries were first sent is not known there: all were noted as sent when it was rebuilt."""
+    deletions = Deletions(state)
+    deletions.note(attrs.evolve(DELETION, is_accepted=True))
+    with state.transaction() as db:
+        put_range(db, Range(ENTRY.origin, 1, 9, DeliveryState.UNKNOWN, first_ms=9_000))
+        db.execute(
+            "INSERT INTO origins (origin, day, made_ms, rebuilt, changed_ms) VALUES (?, '2026-10-01', 0, 1, 0)",
+            (ENTRY.origin,),
+        )
+    assert deletions.written_off([ENTRY]) == {ENTRY.id}
+
+
+def test_a_deletion_noted_by_an_earlier_version_is_read(state: State) -> None:
+    """It knew of no decision."""
+    state.note("deletions", '[["c",1000,2000,5000,true]]')
+    assert Deletions(state).all() == [attrs.evolve(DELETION, is_accepted=True)]
 
 
 SPANS = st.tuples(st.sampled_from("cde"), st.integers(0, 50), st.integers(1, 50), st.integers(0, 100))
