@@ -74,6 +74,7 @@ class Judgement:
     ``reason`` and ``hint`` are for people, and for logs: they name the
     server's error, but do not repeat its words, which may quote keys or events.
     ``retry_after_seconds`` is the server's wish, None when it had none.
+    ``server_ms``: when it answered, by its own clock (UTC ms); None when it did not say.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -81,6 +82,7 @@ class Judgement:
     reason: str = ""
     hint: str = ""
     retry_after_seconds: float | None = None
+    server_ms: int | None = None
 
 
 _ACCEPTED: Final = Outcome(Fate.ACCEPTED)

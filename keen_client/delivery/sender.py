@@ -14,7 +14,7 @@ from typing import Final
 
 import attrs
 
-from keen_client._foundation.clock import MS_PER_SECOND, Clock
+from keen_client._foundation.clock import MS_PER_MINUTE, MS_PER_SECOND, Clock
 from keen_client._foundation.randomness import Randomness
 from keen_client.delivery.batch import Batch, build_batch
 from keen_client.delivery.config import DeliveryConfig
@@ -33,9 +33,12 @@ from keen_client.observability.signals import (
     InflightRecovered,
     OutcomeUnknown,
 )
+from keen_client.transport.http_dates import http_date_ms
 
 #: A request that leaves later than this after its journal entry is journalled again: the machine slept.
 _JOURNAL_STALE_MS: Final = 5_000
+#: From so much on a server that is ahead is believed: what it says of its time has seconds, and is a little old.
+_CLOCK_BEHIND_MS: Final = 5 * MS_PER_MINUTE
 #: How often the sender looks after segments: sealing, finishing.
 _TEND_SECONDS: Final = 30.0
 
@@ -98,6 +101,8 @@ class Sender:
         self._is_leaving = False
         #: Batches that were claimed and could not be settled.
         self._unsettled: set[int] = set()
+        #: The server's clock less this machine's, by its last answer.
+        self._server_ahead_ms = 0
 
     def after_fork(self) -> None:
         """Start anew in a forked child, which does not hold the lock."""
@@ -251,7 +256,9 @@ class Sender:
             refused = judge_failure(batch, ApiError(error.message, error.hint))
             outcomes = tuple(attrs.evolve(outcome, fate=Fate.NOT_ACCEPTED) for outcome in refused.outcomes)
             return Judgement(outcomes, Turn.LOCKED_OUT, error.message, error.hint or "")
-        return judge_answer(batch, answer)
+        return attrs.evolve(
+            judge_answer(batch, answer), server_ms=http_date_ms(answer.headers.get("date", ""))
+        )
 
     def _settle(self, claim: Claim, batch: Batch, judgement: Judgement) -> Step:
         now_ms = self._clock.wall_ms()
@@ -259,6 +266,11 @@ class Sender:
             troubled = judgement.turn not in (Turn.GO_ON, Turn.SPLIT)
             self._failures = self._failures + 1 if troubled else 0
             failures = self._failures
+            if judgement.server_ms is not None:
+                self._server_ahead_ms = judgement.server_ms - now_ms
+            is_behind = self._server_ahead_ms > _CLOCK_BEHIND_MS
+            # What is sent by a clock that is behind would seem to rest for longer than it does, once that is put right.
+            attempted_ms = now_ms + self._server_ahead_ms if is_behind else now_ms
         decision = self._policy.decide(
             claim.entries,
             judgement,
@@ -266,7 +278,7 @@ class Sender:
             failures=failures,
             accepted_batch=self.log.state.counter("accepted_batch"),
         )
-        self.log.outbox.settle(claim, decision.settlements)
+        self.log.outbox.settle(claim, decision.settlements, attempted_ms)
         self._note_pause(judgement, decision.wait_seconds)
         accepted = sum(outcome.fate is Fate.ACCEPTED for outcome in judgement.outcomes)
         rejected = self._tell(claim, batch, judgement, accepted)

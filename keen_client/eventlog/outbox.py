@@ -323,16 +323,21 @@ class Outbox:
 
     # ---- settling -----------------------------------------------------------------------
 
-    def settle(self, claim: Claim, settlements: Sequence[Settlement]) -> None:
+    def settle(
+        self, claim: Claim, settlements: Sequence[Settlement], attempted_ms: int | None = None
+    ) -> None:
         """Note what became of each entry of *claim*, in its order, in one synced transaction.
+
+        *attempted_ms*: when that was, where this machine's clock is known to be wrong.
 
         What was once unknown stays unknown until a query or an honoured token
         settles it: a later refusal does not prove that it is not there.
         """
-        self._state.with_reserve(lambda: self._settle(claim, settlements))
+        self._state.with_reserve(lambda: self._settle(claim, settlements, attempted_ms))
 
-    def _settle(self, claim: Claim, settlements: Sequence[Settlement]) -> None:
+    def _settle(self, claim: Claim, settlements: Sequence[Settlement], attempted_ms: int | None) -> None:
         now_ms = self._clock.wall_ms()
+        attempted_ms = now_ms if attempted_ms is None else attempted_ms
         with self._state.transaction() as db:
             last_batch = self._state.counter("batches")
             for row, pairs in _by_range(claim, settlements):
@@ -341,10 +346,10 @@ class Outbox:
                     alike = [claimed for claimed, _ in group]
                     if settlement.state is DeliveryState.REJECTED:
                         self._bury(db, row, alike, settlement, now_ms)
-                    pieces.append(self._piece(row, alike, settlement, now_ms, last_batch))
+                    pieces.append(self._piece(row, alike, settlement, attempted_ms, last_batch))
                 replace_range(db, row, pieces, merge=True)
             self._lapse(claim, settlements)
-            self._totals.attempted(db, _cells(c.stamped for c in claim.entries), now_ms)
+            self._totals.attempted(db, _cells(c.stamped for c in claim.entries), attempted_ms)
             accepted = sum(s.state is DeliveryState.ACKNOWLEDGED for s in settlements)
             self._state.count("acknowledged", accepted)
             self._state.count("rejected", sum(s.state is DeliveryState.REJECTED for s in settlements))
@@ -370,7 +375,7 @@ class Outbox:
 
     @staticmethod
     def _piece(
-        row: Range, alike: Sequence[Claimed], settlement: Settlement, now_ms: int, last_batch: int
+        row: Range, alike: Sequence[Claimed], settlement: Settlement, attempted_ms: int, last_batch: int
     ) -> Range:
         """The range of consecutive entries of *row* with one settlement."""
         state, due_ms, unsure = settlement.state, settlement.due_ms, row.unsure
@@ -389,7 +394,7 @@ class Outbox:
             state=state,
             unsure=unsure,
             failures=row.failures + 1 if failed else 0,
-            last_ms=now_ms,
+            last_ms=attempted_ms,
             due_ms=due_ms,
             batch_max=settlement.batch_max if failed else 0,
             refused_batch=refused_batch if failed else 0,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from keen_client._foundation.randomness import SeededRandomness, SystemRandomness
@@ -359,6 +361,32 @@ def test_unknown_then_refused_for_good_waits_for_a_query(desk: Desk) -> None:
     assert desk.states() == {"unknown": 1}
     assert desk.log.dead_letters.list() == []
     assert [letter.name for letter in desk.log.dead_letters.list("unsure")] == ["InvalidEventError"]
+
+
+@pytest.mark.parametrize(
+    ("ahead_seconds", "believed"),
+    [(3 * 86_400, True), (301, True), (299, False), (-3 * 86_400, False)],
+)
+def test_what_a_clock_that_is_behind_sends_is_dated_by_the_server(
+    desk: Desk, ahead_seconds: int, believed: bool
+) -> None:
+    """Put right again, it would seem to have rested for days; an attempt without an answer is dated alike."""
+    desk.record(2)
+    server_ms = desk.clock.wall_ms() + ahead_seconds * 1_000
+
+    def accepted(body: dict[str, list[dict[str, Any]]]) -> Response:
+        return attrs.evolve(accept(body), headers={"date": formatdate(server_ms / 1_000, usegmt=True)})
+
+    sender = desk.sender(ScriptedUploader(accepted, fail(OutcomeUnknownError("cut"))), batch_events_max=1)
+    sender.step()
+    sender.step()
+
+    with desk.log.state.reading() as db:
+        attempts = [last_ms for (last_ms,) in db.execute("SELECT last_ms FROM ranges ORDER BY seq_lo")]
+        attempted = db.execute("SELECT max(attempted_ms) FROM totals").fetchone()[0]
+    assert len(attempts) == 2
+    expected = server_ms if believed else desk.clock.wall_ms()
+    assert all(abs(at_ms - expected) <= 1_000 for at_ms in (*attempts, attempted))
 
 
 def test_a_crash_in_flight_is_unknown_for_the_next_sender(desk: Desk) -> None:
