@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import orjson
 
 from keen_client._foundation.clock import MS_PER_HOUR, Clock, datetime_to_ms
 from keen_client._foundation.files import sync_directory
@@ -25,12 +26,14 @@ from keen_client.eventlog.ranges import COLUMNS, Range
 from keen_client.eventlog.retention import (
     KEPT_ENTRIES_MAX,
     CellFacts,
+    ClockLook,
     Decision,
     Horizon,
     IsFinal,
     SegmentFacts,
     Unsettled,
     is_near_horizon,
+    look_at_clock,
     plan_horizons,
     plan_reclaim,
 )
@@ -41,6 +44,8 @@ from keen_client.eventlog.sqlite_faults import translate_os_error
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
 
+#: The fact under which the last look at the clock is kept.
+_CLOCK: Final = "reclaim_clock"
 #: Evidence that an entry is not, or not whole, at the server: it stays, whatever becomes of its file.
 _AGAINST: Final = ("absent", "corrupt", "shifted", "collision", "disputed")
 #: Delivery states that need nothing more, and that a decision has settled.
@@ -70,13 +75,19 @@ class Reclaimer:
         self._config = config
         self._clock = clock
 
-    def reclaim(self, is_final: IsFinal) -> Reclaimed:
+    def reclaim(self, is_final: IsFinal, *, clock_agrees: bool | None = None) -> Reclaimed:
         """Finish what was begun, then reclaim what may go. See :data:`IsFinal` for what *is_final* answers for.
+
+        *clock_agrees*: whether the server's clock says the same as this
+        machine's; None: it was not asked. While the clock is in doubt nothing
+        goes, and nothing is decided.
 
         Raises:
             EventLogError: the disk failed; what was journalled is finished by the next run.
         """
         self.finish()
+        if not self._look_at_clock(agrees=clock_agrees).is_trusted:
+            return Reclaimed()
         decisions = plan_reclaim(
             self.facts(everything=True),
             now_ms=self._clock.wall_ms(),
@@ -121,6 +132,13 @@ class Reclaimer:
         return len(unfinished)
 
     # ---- the steps ----------------------------------------------------------------------
+
+    def _look_at_clock(self, *, agrees: bool | None) -> ClockLook:
+        noted = self._state.fact(_CLOCK)
+        last = None if noted is None else ClockLook(*orjson.loads(noted))
+        look = look_at_clock(last, self._clock.wall_ms(), agrees=agrees)
+        self._state.note(_CLOCK, orjson.dumps(attrs.astuple(look)).decode())
+        return look
 
     def _intend(self, decision: Decision) -> bool:
         """Journal the intent and copy what stays; False when the segment has changed since it was looked at."""

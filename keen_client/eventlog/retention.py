@@ -29,6 +29,43 @@ KEPT_ENTRIES_MAX: Final = 10_000
 #: Above this part of ``log_size_max_bytes`` final segments go before their time, and `status` warns.
 SIZE_HORIZON: Final = 0.8
 
+#: So much may pass between two looks before the second one doubts the clock: daily ones, and a day of grace.
+LOOKS_APART_MAX_MS: Final = 2 * MS_PER_DAY
+#: A clock that is in doubt has to go on for so long, without a step back, before it is believed.
+DOUBT_MS: Final = 12 * MS_PER_HOUR
+
+
+@attrs.frozen
+class ClockLook:
+    """What one look at the clock left behind: when it was, and since when it is in doubt (UTC ms; None: it is not)."""
+
+    at_ms: int
+    doubted_ms: int | None = None
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether ages may be told by it: one that is ahead makes everything look old."""
+        return self.doubted_ms is None
+
+
+def look_at_clock(last: ClockLook | None, now_ms: int, *, agrees: bool | None) -> ClockLook:
+    """The look of now, after the *last* one. Pure.
+
+    *agrees*: whether a server's clock says the same; None: nobody was asked.
+    Then a leap since the last look is doubted until time has gone on from there.
+    """
+    if agrees:
+        return ClockLook(now_ms)
+    if agrees is False:
+        return ClockLook(now_ms, now_ms)
+    if last is None:
+        return ClockLook(now_ms)
+    if last.doubted_ms is None:
+        return ClockLook(now_ms, now_ms if now_ms - last.at_ms > LOOKS_APART_MAX_MS else None)
+    if now_ms < last.at_ms:
+        return ClockLook(now_ms, now_ms)
+    return ClockLook(now_ms, None if now_ms - last.doubted_ms >= DOUBT_MS else last.doubted_ms)
+
 
 @attrs.frozen
 class CellFacts:

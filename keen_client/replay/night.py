@@ -46,6 +46,7 @@ from keen_client.verify.presets import Preset, check_preset, preset
 from keen_client.verify.probe import READY_AFTER_MS, TokenProbe, tokens_honoured
 from keen_client.verify.reader import Budget
 from keen_client.verify.report import VerifyReport
+from keen_client.verify.state import CLOCKS_APART_MAX_MS
 from keen_client.verify.verifier import Verifier
 from keen_client.verify.windows import Scope
 
@@ -157,6 +158,7 @@ class Night:
         self._sender = sender
         self._clock = clock
         self._preset = _chosen(preset, settle)
+        self._api = api
         self._base_url = log.binding.base_url
         check_preset(self._preset, self._base_url, allow_immediate=allow_immediate)
         self._progress: Progress = on_progress or (lambda _what, _done, _total: None)
@@ -386,7 +388,9 @@ class Night:
         is_final = Finality(log, self._clock, self._preset)
         for horizon in reclaimer.horizons(is_final):
             self._hooks.emit(HorizonNear(horizon.unsent + horizon.unverified, round(horizon.days, 1)))
-        return reclaimer.reclaim(is_final)
+        reading = self._api.server_clock
+        agrees = None if reading is None else abs(reading.offset_ms) <= CLOCKS_APART_MAX_MS
+        return reclaimer.reclaim(is_final, clock_agrees=agrees)
 
     def _settle(self) -> None:
         """Wait out a short settle time; a long one is for another night."""

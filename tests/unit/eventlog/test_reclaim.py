@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from keen_client._foundation.clock import MS_PER_DAY
 from keen_client.errors import EventLogError
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.reclaim import Reclaimer
@@ -238,3 +239,37 @@ def test_disk_that_refuses_an_unlink_is_told_and_the_next_run_ends_it(
     assert reclaimer(till).unfinished() == [ids[0].origin]
     assert reclaimer(till).reclaim(always).segments == 0
     assert files_of(till, ids[0].origin) == []
+
+
+def test_nothing_goes_by_a_clock_that_the_server_contradicts(make_till: MakeTill) -> None:
+    """With the clock two months ahead everything is old; it goes when the clocks agree."""
+    till, ids = drained(make_till)
+    assert reclaimer(till).reclaim(always, clock_agrees=False).segments == 0
+    assert files_of(till, ids[0].origin)
+    assert reclaimer(till).reclaim(always).segments == 0  # nobody was asked, and the doubt stands
+    assert reclaimer(till).reclaim(always, clock_agrees=True).segments == 1
+
+
+def test_upkeep_reclaims_nothing_unverified_by_a_clock_that_leapt(make_till: MakeTill) -> None:
+    """The sender asks no server for the time: after a leap it waits until time has gone on from there."""
+    till = make_till(reclaim_unverified=True)
+    ids = till.record(3)
+    till.send()
+    till.log.tend()
+    till.roll(61)
+    till.drain()
+    till.clock.turn(3_600)
+    till.log.tend()
+    assert till.status(ids[0].origin) == "drained"
+    assert till.log.shelf.pick(ids)
+    till.clock.turn(3_600)
+    till.clock.now_ms -= 61 * MS_PER_DAY
+    till.log.tend()
+    till.clock.turn(12 * 3_600 + 1)
+    till.log.tend()
+    assert till.status(ids[0].origin) == "drained"
+    till.clock.turn(61 * 86_400)
+    till.log.tend()
+    till.clock.turn(12 * 3_600)
+    till.log.tend()
+    assert till.status(ids[0].origin) == "reclaimed"

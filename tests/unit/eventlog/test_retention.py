@@ -13,10 +13,12 @@ from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.retention import (
     KEPT_ENTRIES_MAX,
     CellFacts,
+    ClockLook,
     Decision,
     SegmentFacts,
     Unsettled,
     is_near_horizon,
+    look_at_clock,
     plan_horizons,
     plan_reclaim,
 )
@@ -209,3 +211,37 @@ def test_young_segment_is_not_looked_into_for_warnings() -> None:
     config = LogConfig()
     assert is_near_horizon(NOW_MS - 54 * MS_PER_DAY, NOW_MS, config)
     assert not is_near_horizon(NOW_MS - 50 * MS_PER_DAY, NOW_MS, config)
+
+
+def looks(*hours_and_agrees: tuple[float, bool | None]) -> list[bool]:
+    """Whether the clock was trusted at looks so many hours after the first."""
+    last: ClockLook | None = None
+    trusted = []
+    for hours, agrees in hours_and_agrees:
+        last = look_at_clock(last, NOW_MS + round(hours * MS_PER_HOUR), agrees=agrees)
+        trusted.append(last.is_trusted)
+    return trusted
+
+
+@pytest.mark.parametrize(
+    ("hours", "trusted"),
+    [
+        ([0, 1, 2], [True, True, True]),
+        ([0, 24.1, 48.3], [True, True, True]),  # once a day, a little later each time
+        ([0, 1464, 1465, 1477], [True, False, False, True]),  # a machine that was off for 61 days
+        ([0, 168, 336], [True, False, True]),  # once a week
+        ([0, 1464, 1, 2, 14], [True, False, False, False, True]),  # it was the clock, and was set right
+    ],
+)
+def test_a_clock_that_leapt_is_not_believed_until_time_has_gone_on_from_there(
+    hours: list[float], trusted: list[bool]
+) -> None:
+    """Where no server was asked, a leap may be a machine that slept, or a clock that went wrong."""
+    assert looks(*((at, None) for at in hours)) == trusted
+
+
+def test_a_server_that_was_asked_decides_at_once() -> None:
+    """Its clock agrees: no leap is doubted. It does not: no look is trusted, nor the next without it."""
+    assert looks((0, True), (1464, True), (1465, None)) == [True, True, True]
+    assert looks((0, True), (1, False), (2, None), (14, None)) == [True, False, False, True]
+    assert looks((0, False), (1, False), (24, False), (48, True)) == [False, False, False, True]

@@ -10,6 +10,9 @@ import pytest
 
 from keen_client import KeenClient, NightlyLockedError, UsageError
 from keen_client._foundation.clock import ms_to_datetime
+from keen_client.api.cost import ServerClock
+from keen_client.api.keen_api import KeenApi
+from keen_client.eventlog.reclaim import Reclaimed, Reclaimer
 from keen_client.verify.observations import KEPT_MAX, WHOLE_MS, Observations
 from keen_client.verify.verdict import Verdict
 
@@ -292,3 +295,23 @@ def test_a_night_on_an_empty_log_is_quiet(rig: Any, minutes: int) -> None:
     report = rig.nightly()
     assert (report.after.windows, report.exit_status()) == ((), 0)
     assert report.after.warnings == ("nothing was recorded yet: the log has no events",)
+
+
+@pytest.mark.parametrize(("server_ahead_ms", "agrees"), [(0, True), (-61 * 86_400_000, False)])
+def test_what_is_reclaimed_is_told_whether_the_servers_clock_agrees(
+    rig: Any, monkeypatch: pytest.MonkeyPatch, server_ahead_ms: int, agrees: bool
+) -> None:
+    """A machine whose clock is two months ahead of the server's must not take its log for old."""
+    told: list[bool | None] = []
+
+    def reclaim(self: Reclaimer, is_final: Any, *, clock_agrees: bool | None = None) -> Reclaimed:
+        told.append(clock_agrees)
+        return Reclaimed()
+
+    now_ms = rig.clock.wall_ms()
+    reading = ServerClock(server_ms=now_ms + server_ahead_ms, local_ms=now_ms, elapsed_seconds=0.0)
+    monkeypatch.setattr(KeenApi, "server_clock", reading)
+    monkeypatch.setattr(Reclaimer, "reclaim", reclaim)
+    rig.record_and_send(3)
+    rig.nightly()
+    assert told == [agrees]
