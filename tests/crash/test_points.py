@@ -29,6 +29,7 @@ ELSEWHERE = {
     "Evidence.note": "joins Examination._learn",
     "Evidence.note_seen": "joins Examination._learn",
     "Evidence.note_absent": "joins Examination._learn",
+    "Evidence.note_disputed": "joins Examination._learn",
     "Evidence.end_absences": "joins Examination._learn",
     "acknowledge_seen": "joins Examination._learn",
     "bury_absent": "joins Examination._learn",
