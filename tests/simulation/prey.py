@@ -147,6 +147,7 @@ PREY: Final = (
         name="journals no intent before it sends",
         patches={"eventlog.outbox.Outbox._claim_new": _claim_without_journal},
         given=_DYING,
+        seed=8,
     ),
     Prey(
         name="resends what is unknown without asking",
@@ -168,6 +169,7 @@ PREY: Final = (
         name="acknowledges before the sync",
         patches={"eventlog.segment.SegmentWriter.__init__": _open_unsynced},
         given={**_POWERLESS, "log_config": LogConfig(reserve_bytes=4_096)},
+        seed=2,
     ),
     Prey(
         name="leaves a segment before its seal",
