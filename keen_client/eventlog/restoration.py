@@ -2,11 +2,10 @@
 
 Told by ``state.db``: it remembers which file it is, by the number and the
 birth of its inode, and no copy of it has both. Whoever opens such a log first
-notes how far each segment goes at that moment, and has nobody write to them
-again: a number given since the backup must not be given twice. The next sender
-takes what was to be sent, up to there, for *unknown*, with tokens as old as the
-events; a query settles it before it is sent. What is recorded from then on is
-sent as ever.
+notes which segments it has, and has nobody write to them again: a number given
+since the backup must not be given twice. The next sender takes what was to be
+sent of them for *unknown*, with tokens as old as the events; a query settles it
+before it is sent. What is recorded from then on is sent as ever.
 
 Not told are a file that was written over in its place and an image of a whole
 disk that was put back: nothing in them is new.
@@ -28,12 +27,12 @@ from keen_client.eventlog.state import State
 from keen_client.eventlog.totals import Totals
 from keen_client.observability.hooks import LOGGER
 
-#: The fact that lists, until a sender has seen to it, the last seq of each segment that was put back.
+#: The fact that lists, until a sender has seen to it, the origins of the segments that were put back.
 _PUT_BACK: Final = "put_back"
 
 
 def note_restoration(state: State, shelf: Shelf, now_ms: int) -> bool:
-    """Note what lies in the log if ``state.db`` is not the file that was made here; whether so.
+    """Note which segments there are if ``state.db`` is not the file that was made here; whether so.
 
     For whoever opens the log, before anything is recorded. On disk when this returns.
     """
@@ -43,12 +42,13 @@ def note_restoration(state: State, shelf: Shelf, now_ms: int) -> bool:
         if state.is_itself():  # another process was first
             return False
         names = shelf.names()
-        noted = {name.origin: shelf.last_seq(name.origin) for name in names} | _noted(state)
-        state.note(_PUT_BACK, orjson.dumps(noted).decode())
+        origins = {name.origin for name in names}.union(_noted(state))
+        state.note(_PUT_BACK, orjson.dumps(sorted(origins)).decode())
         db.executemany(
             # Of the state's own: the files are sealed by their day, as ever.
-            "INSERT INTO origins (origin, day, made_ms, status, changed_ms) VALUES (?, ?, ?, 'sealed', ?)"
-            " ON CONFLICT (origin) DO UPDATE SET status = 'sealed' WHERE status = 'open'",
+            "INSERT INTO origins (origin, day, made_ms, status, rebuilt, changed_ms) VALUES (?, ?, ?, 'sealed', 1, ?)"
+            " ON CONFLICT (origin) DO UPDATE SET rebuilt = 1,"
+            " status = CASE status WHEN 'open' THEN 'sealed' ELSE status END",
             [(name.origin, name.day, now_ms, now_ms) for name in names],
         )
         state.note_identity()
@@ -67,7 +67,7 @@ def doubt_restored(state: State, shelf: Shelf, totals: Totals, clock: Clock) -> 
     if not noted:
         return 0
     now_ms = clock.wall_ms()
-    doubted = sum(_fold_tail(state, shelf, totals, origin, last, now_ms) for origin, last in noted.items())
+    doubted = sum(_fold_tail(state, shelf, totals, origin, now_ms) for origin in noted)
     with state.transaction() as db:
         rows = db.execute(f"SELECT {COLUMNS} FROM ranges WHERE state IN ('pending', 'replay')")  # noqa: S608
         for row in map(Range.of, rows.fetchall()):
@@ -83,22 +83,28 @@ def doubt_restored(state: State, shelf: Shelf, totals: Totals, clock: Clock) -> 
     return doubted
 
 
-def _noted(state: State) -> dict[str, int]:
+def _noted(state: State) -> list[str]:
     noted = state.fact(_PUT_BACK)
-    return orjson.loads(noted) if noted else {}
+    return orjson.loads(noted) if noted else []
 
 
-def _fold_tail(state: State, shelf: Shelf, totals: Totals, origin: str, last: int, now_ms: int) -> int:
-    """Fold the entries of *origin* from its cursor to *last*, as unknown, page by page; how many."""
+def _fold_tail(state: State, shelf: Shelf, totals: Totals, origin: str, now_ms: int) -> int:
+    """Fold the entries of *origin* past its cursor, as unknown, page by page; how many.
+
+    Where they cannot be read the segment counts as damaged: none is sent, and
+    `doctor --repair` makes what it can save unknown.
+    """
     folded = 0
     with state.reading() as db:
         row = db.execute(
             "SELECT cursor FROM origins WHERE origin = ? AND status = 'sealed'", (origin,)
         ).fetchone()
-    cursor = last if row is None else int(row[0])
-    while page := shelf.page(origin, cursor + 1, min(last, cursor + PAGE_ENTRIES)):
+    if row is None:
+        return 0
+    cursor, last = int(row[0]), shelf.last_seq(origin)
+    while page := shelf.page(origin, cursor + 1, last, PAGE_ENTRIES):
         if [entry.seq for entry in page] != list(range(cursor + 1, cursor + 1 + len(page))):
-            break  # a page of it cannot be read: `doctor` tells
+            break
         stamped = [stamp_entry(e, totals.audited_properties(e.collection, e.body)) for e in page]
         shelf.sync(origin)
         tail = Range(origin, cursor + 1, page[-1].seq, DeliveryState.PENDING)
@@ -110,6 +116,11 @@ def _fold_tail(state: State, shelf: Shelf, totals: Totals, origin: str, last: in
                 (tail.seq_hi, now_ms, origin),
             )
         cursor, folded = tail.seq_hi, folded + tail.count
+    if cursor < last or shelf.is_sealed(origin) is None:
+        with state.transaction() as db:
+            db.execute(
+                "UPDATE origins SET status = 'damaged', changed_ms = ? WHERE origin = ?", (now_ms, origin)
+            )
     return folded
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from keen_client.errors import EventLogError
 from keen_client.eventlog import restoration
+from keen_client.eventlog.damage import Salvager
 from keen_client.eventlog.recovery import copy_state
+from keen_client.eventlog.segment import list_segments
 from keen_client.eventlog.shelf import Shelf
 
 MakeTill = Callable[..., Any]
@@ -214,3 +216,28 @@ def test_a_crash_while_it_is_doubted_leaves_the_rest_to_the_next_sender(
     assert sum(row[1] - row[0] + 1 for row in ranges(till) if row[2] == "unknown") == 5
     with till.log.state.reading() as db:
         assert db.execute("SELECT n FROM totals").fetchall() == [(5,)]
+
+
+def test_a_damaged_segment_that_was_put_back_is_not_sent_before_or_after_its_repair(
+    make_till: MakeTill, tmp_path: Path
+) -> None:
+    """Nobody can read how far it goes: what is saved of it later is unknown as well."""
+    till, _ = restored_log(make_till, tmp_path, 5)
+    (name,) = list_segments(till.log.directory.segments)
+    path = name.path_in(till.log.directory.segments)
+    till.log.close()
+    whole = {each: each.read_bytes() for each in path.parent.iterdir()}
+    path.write_bytes(b"no database " * 1_000)
+    till = make_till()
+    till.log.outbox.recover()
+    assert till.status(name.origin) == "damaged"
+    till.log.close()
+    for each, content in whole.items():
+        each.write_bytes(content)
+    till = make_till()
+    till.log.outbox.recover()
+    assert till.log.outbox.claim(**LIMITS) is None
+    log = till.log
+    salvager = Salvager(log.directory, log.state, log.shelf, log.config, log.clock)
+    assert salvager.set_aside(name, "test").salvaged == 5
+    assert [row[:3] for row in ranges(till)] == [(1, 5, "unknown")]
