@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import struct
@@ -157,12 +156,14 @@ def birth_ns(path: Path) -> int | None:
 
 
 def _linux_birth_ns(path: Path) -> int | None:
-    """By statx(2), which :mod:`os` does not have yet."""
-    answer = ctypes.create_string_buffer(_STATX_SIZE)
+    """By statx(2), which :mod:`os` does not have yet; nor has every Python ctypes."""
     try:
+        import ctypes
+
+        answer = ctypes.create_string_buffer(_STATX_SIZE)
         failed = ctypes.CDLL(None).statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, answer)
-    except (AttributeError, OSError):
-        return None  # an old libc
+    except (ImportError, AttributeError, OSError):
+        return None  # or an old libc
     (known,) = struct.unpack_from("=I", answer, 0)
     if failed or not known & _STATX_BTIME:
         return None

@@ -203,9 +203,7 @@ class _OpenSegment:
                 path=self.path,
             )
         own = row[: len(_HEADER_KINDS)]
-        if [isinstance(*pair) for pair in zip(own, _HEADER_KINDS, strict=False)] != [True] * len(
-            _HEADER_KINDS
-        ):
+        if len(own) < len(_HEADER_KINDS) or not all(map(isinstance, own, _HEADER_KINDS)):
             raise EventLogDamagedError(
                 f"{self.path.name} has a damaged header; nothing was read from it",
                 "run `keen-client doctor --repair`",

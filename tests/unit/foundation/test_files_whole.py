@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -243,4 +244,10 @@ def test_a_birth_that_cannot_be_told_is_none(
 ) -> None:
     """With a C library that has no statx, and where the call is refused."""
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: libc)
+    assert files._linux_birth_ns(tmp_path) is None
+
+
+def test_a_python_without_ctypes_tells_no_birth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was built without libffi works, and goes by the number of the inode."""
+    monkeypatch.setitem(sys.modules, "ctypes", None)
     assert files._linux_birth_ns(tmp_path) is None
