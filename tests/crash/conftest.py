@@ -19,6 +19,8 @@ import pytest
 
 from keen_client import KeenClient
 from keen_client.client.settings import ENVIRONMENT
+from tests.crash import shim
+from tests.crash.nursery import Nursery
 
 # The campaign of kills is a module of its own, also where the checkout is not on the path.
 ROOT = str(Path(__file__).parents[2])
@@ -228,4 +230,20 @@ def arena(tmp_path: Path) -> Iterator[Arena]:
     """A log that nobody has used, and processes that end with the test."""
     arena = Arena(tmp_path)
     yield arena
+    arena.end()
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Where processes are born with everything imported, and the shim between them and the disk."""
+    nursery = Nursery(shim.build(tmp_path_factory.mktemp("shim")))
+    yield nursery
+    nursery.end()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for all the logs of a module."""
+    arena = Arena(tmp_path_factory.mktemp("served"))
+    yield arena.serve()
     arena.end()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash import shim
 from tests.crash.faults import FAULTS, LENGTHS, Tally, endured, operations_of, stepped
 from tests.crash.nursery import Nursery
 
@@ -18,22 +16,6 @@ if TYPE_CHECKING:
 
 #: Of each fault, drawn by the run's seed. All: ``python -m tests.crash.faults``.
 LIVES = 2
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    nursery = Nursery(shim.build(tmp_path_factory.mktemp("shim")))
-    yield nursery
-    nursery.end()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    from tests.crash.conftest import Arena
-
-    arena = Arena(tmp_path_factory.mktemp("served"))
-    yield arena.serve()
-    arena.end()
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.crash import shim
 from tests.crash.harm import FILES, HARMS, Tally, harmed
 from tests.crash.nursery import Nursery
 
@@ -18,22 +14,6 @@ if TYPE_CHECKING:
 
 #: Drawn by the run's seed, each of another file. All: ``python -m tests.crash.harm``.
 LOGS = 5
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    nursery = Nursery(shim.build(tmp_path_factory.mktemp("shim")))
-    yield nursery
-    nursery.end()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    from tests.crash.conftest import Arena
-
-    arena = Arena(tmp_path_factory.mktemp("served"))
-    yield arena.serve()
-    arena.end()
 
 
 def test_files_that_are_harmed_under_a_process_cost_nothing_elsewhere(

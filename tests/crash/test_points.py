@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash import shim
 from tests.crash.nursery import Nursery
 from tests.crash.points import POINTS, Call, Point, outlive, sample
 
@@ -53,27 +52,6 @@ ELSEWHERE = {
     "Salvager._save": "a person's repair: tests/unit/eventlog/test_damage.py",
     "_Repair._abandoned": "a person's repair: tests/unit/eventlog/test_doctor.py",
 }
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("points")
-
-
-@pytest.fixture(scope="module")
-def nursery(directory: Path) -> Iterator[Nursery]:
-    nursery = Nursery(shim.build(directory))
-    yield nursery
-    nursery.end()
-
-
-@pytest.fixture(scope="module")
-def served(directory: Path) -> Iterator[Served]:
-    from tests.crash.conftest import Arena
-
-    arena = Arena(directory)
-    yield arena.serve()
-    arena.end()
 
 
 @pytest.mark.parametrize("draw", range(DRAWN))
