@@ -119,9 +119,8 @@ def _probe(connection: Connection) -> Finding:
     """Send the pairs, or read those that were sent before; a server on this machine is asked thrice at most."""
     from keen_client.cli.session import open_machinery
     from keen_client.eventlog.doctor import Finding
-    from keen_client.replay.night import PROBES_MAX
     from keen_client.transport.base_url import is_loopback
-    from keen_client.verify.probe import READY_AFTER_MS, TokenProbe
+    from keen_client.verify.probe import PROBES_MAX, READY_AFTER_MS, TokenProbe
 
     with open_machinery(connection, needs_write_key=True, needs_read_key=True) as machinery:
         probe = TokenProbe(machinery.log.state, machinery.api, machinery.clock, machinery.randomness)

@@ -43,7 +43,7 @@ from keen_client.verify.finality import Finality
 from keen_client.verify.moments import Moment, duration_ms, moment_ms, width_ms
 from keen_client.verify.observations import WHOLE_MS, Observations
 from keen_client.verify.presets import Preset, check_preset, preset
-from keen_client.verify.probe import READY_AFTER_MS, TokenProbe, tokens_honoured
+from keen_client.verify.probe import PROBES_MAX, READY_AFTER_MS, TokenProbe, tokens_honoured
 from keen_client.verify.reader import Budget
 from keen_client.verify.report import VerifyReport
 from keen_client.verify.state import CLOCKS_APART_MAX_MS
@@ -56,9 +56,8 @@ SCHEMA: Final = 1
 WAIT_OUT_MAX_MS: Final = 60 * MS_PER_SECOND
 #: How long to wait for another process that holds the sender lock to send a run.
 OTHER_SENDER_SECONDS: Final = 300.0
-#: How long, and how often, a server on this machine is given to answer the token probe.
+#: How long a server on this machine is given to answer the token probe.
 PROBE_PATIENCE_MS: Final = 10 * MS_PER_SECOND
-PROBES_MAX: Final = 3
 
 _SENT_LEFT_BIT: Final = 32
 _DEAD_LETTERS_BIT: Final = 16

@@ -39,6 +39,8 @@ DOUBLES_MIN: Final = 2
 VALID_MS: Final = 30 * MS_PER_DAY
 #: How long the server is given to show what it was sent.
 READY_AFTER_MS: Final = 5 * MS_PER_MINUTE
+#: How often in a row a server on this machine is asked that told nothing.
+PROBES_MAX: Final = 3
 
 _NAME: Final = "tokens"
 _NONCE_CHARS: Final = 20
