@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable
-from itertools import groupby
 from typing import Final
 
 import attrs
 
 from keen_client.eventlog.entry import DeliveryState
-from keen_client.eventlog.ranges import COLUMNS, Range, replace_range
+from keen_client.eventlog.ranges import COLUMNS, Range, cut, replace_range
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
 from keen_client.events.stamps import ATTEMPTS_PER_RUN
@@ -149,26 +148,20 @@ def _tiers(db: sqlite3.Connection, row: Range) -> dict[int, int]:
 
 def _without(row: Range, seqs: Collection[int], tiers: dict[int, int]) -> list[Range]:
     """*row* cut into what stays with the run, and what is as before it. Pure."""
-    pieces: list[Range] = []
-    for tier, group in groupby(
-        range(row.seq_lo, row.seq_hi + 1), key=lambda seq: tiers.get(seq, 0) if seq in seqs else None
-    ):
-        part = list(group)
-        piece = attrs.evolve(row, seq_lo=part[0], seq_hi=part[-1])
-        if tier is not None:
-            piece = attrs.evolve(
-                piece,
-                state=DeliveryState.UNKNOWN if row.unsure else DeliveryState.ACKNOWLEDGED,
-                tier=tier,
-                run=max(row.a, 0) // ATTEMPTS_PER_RUN,
-                failures=0,
-                due_ms=0,
-                batch_max=0,
-                refused_batch=0,
-                alone=0,
-            )
-        pieces.append(piece)
-    return pieces
+    before = attrs.evolve(
+        row,
+        state=DeliveryState.UNKNOWN if row.unsure else DeliveryState.ACKNOWLEDGED,
+        run=max(row.a, 0) // ATTEMPTS_PER_RUN,
+        failures=0,
+        due_ms=0,
+        batch_max=0,
+        refused_batch=0,
+        alone=0,
+    )
+    return [
+        piece if tier is None else attrs.evolve(before, seq_lo=piece.seq_lo, seq_hi=piece.seq_hi, tier=tier)
+        for tier, piece in cut(row, lambda seq: tiers.get(seq, 0) if seq in seqs else None)
+    ]
 
 
 def _note(db: sqlite3.Connection, run: int, what: str) -> None:

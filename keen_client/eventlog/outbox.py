@@ -20,6 +20,7 @@ import attrs
 
 from keen_client._foundation.clock import MS_PER_HOUR, Clock
 from keen_client.errors import EventLogDamagedError
+from keen_client.eventlog.cursors import Cursors
 from keen_client.eventlog.dead_letters import bury
 from keen_client.eventlog.deletions import Deletions
 from keen_client.eventlog.entry import DeliveryState, Entry
@@ -27,7 +28,6 @@ from keen_client.eventlog.fold import Stamped, fold_entries, stamp_entry
 from keen_client.eventlog.intents import lapse_deleted, lapse_returned
 from keen_client.eventlog.ranges import COLUMNS, Range, put_range, range_at, replace_range
 from keen_client.eventlog.restoration import doubt_restored
-from keen_client.eventlog.segment import SegmentName
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.totals import Totals
@@ -105,6 +105,7 @@ class Outbox:
     def __init__(self, state: State, shelf: Shelf, totals: Totals, clock: Clock) -> None:
         self._state = state
         self._shelf = shelf
+        self._cursors = Cursors(state, shelf, clock)
         self._totals = totals
         self._clock = clock
         self._claiming = threading.Lock()
@@ -208,10 +209,10 @@ class Outbox:
         return Claim(batch, now_ms, tuple(entries), is_full=room <= 0 or bytes_left <= 0)
 
     def _claim_new(self, now_ms: int, events_max: int, bytes_max: int) -> Claim | None:
-        for origin, cursor in self.open_origins():
+        for origin, cursor in self._cursors.unfinished():
             part, size = self._read(origin, cursor + 1, None, events_max, bytes_max)
             if not part:
-                self._note_end(origin, cursor)
+                self._cursors.note_end(origin, cursor)
                 continue
             self._shelf.sync(origin)
             cells = fold_entries(part)
@@ -275,51 +276,6 @@ class Outbox:
     def _next_batch(self, db: sqlite3.Connection) -> int:
         self._state.count("batches", 1)
         return int(db.execute("SELECT value FROM counters WHERE name = 'batches'").fetchone()[0])
-
-    # ---- segments and cursors -----------------------------------------------------------
-
-    def open_origins(self) -> list[tuple[str, int]]:
-        """(origin, cursor) of the segments that may still have entries to fold, oldest day first.
-
-        Segments not seen before are entered into the list for ever.
-        """
-        names = self._shelf.names()
-        with self._state.reading() as db:
-            known = {
-                origin: (status, cursor)
-                for origin, status, cursor in db.execute("SELECT origin, status, cursor FROM origins")
-            }
-        fresh = [name for name in names if name.origin not in known]
-        if fresh:
-            self._enter(fresh)
-            known.update((name.origin, ("open", 0)) for name in fresh)
-        return [
-            (name.origin, known[name.origin][1])
-            for name in names
-            if known[name.origin][0] in ("open", "sealed")
-        ]
-
-    def _enter(self, names: Iterable[SegmentName]) -> None:
-        now_ms = self._clock.wall_ms()
-        with self._state.transaction() as db:
-            db.executemany(
-                "INSERT OR IGNORE INTO origins (origin, day, made_ms, changed_ms) VALUES (?, ?, ?, ?)",
-                [(name.origin, name.day, now_ms, now_ms) for name in names],
-            )
-
-    def _note_end(self, origin: str, cursor: int) -> None:
-        """Leave a segment only when it is sealed and read to its end; mark one that was rolled back."""
-        # The seal is looked for before the last seq: an entry cannot slip in between.
-        is_sealed = self._shelf.is_sealed(origin)
-        last = self._shelf.last_seq(origin)
-        status = "drained" if is_sealed and last == cursor else "abandoned" if last < cursor else None
-        if is_sealed is None or status is None:
-            return
-        with self._state.transaction() as db:
-            db.execute(
-                "UPDATE origins SET status = ?, changed_ms = ? WHERE origin = ? AND cursor = ? AND status <> 'reclaimed'",
-                (status, self._clock.wall_ms(), origin, cursor),
-            )
 
     # ---- settling -----------------------------------------------------------------------
 
@@ -430,7 +386,7 @@ class Outbox:
     def backlog(self) -> Backlog:
         """How much is still to be dealt with, entries that nobody has folded yet included."""
         # First what no range holds yet: what is claimed meanwhile is counted twice, and never not at all.
-        unfolded = self.unfolded()
+        unfolded = self._cursors.unfolded()
         with self._state.reading() as db:
             rows = db.execute(
                 "SELECT state, sum(seq_hi - seq_lo + 1) FROM ranges WHERE state <> 'acknowledged' GROUP BY state"
@@ -443,21 +399,6 @@ class Outbox:
             replay=counts.get("replay", 0),
             rejected=counts.get("rejected", 0),
         )
-
-    def unfolded(self) -> int:
-        """Entries past the cursors: recorded and never claimed. A look that changes nothing."""
-        with self._state.reading() as db:
-            known = dict(
-                db.execute(
-                    "SELECT origin, CASE WHEN status IN ('open', 'sealed') THEN cursor END FROM origins"
-                )
-            )
-        total = 0
-        for name in self._shelf.names():
-            cursor = known.get(name.origin, 0)
-            if cursor is not None:
-                total += max(0, self._shelf.last_seq(name.origin) - cursor)
-        return total
 
     def next_due_ms(self, resend_unknown_since_ms: int | None = None) -> int | None:
         """When the next entry that waits becomes due; None when none waits for a time."""

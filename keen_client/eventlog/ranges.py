@@ -7,15 +7,17 @@ neighbours is a row of its own.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from keen_client._foundation.clock import MS_PER_MINUTE
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.events.identity import EntryId
+
+_Key = TypeVar("_Key")
 
 #: Acknowledged neighbours become one row when their attempts ended this close together.
 MERGE_WITHIN_MS: Final = 10 * MS_PER_MINUTE
@@ -74,6 +76,15 @@ class Range:
 _FIELDS: Final = [field.name for field in attrs.fields(Range)]
 COLUMNS: Final = ", ".join(_FIELDS)
 _PLACES: Final = ", ".join("?" * len(_FIELDS))
+
+
+def cut(row: Range, key: Callable[[int], _Key]) -> Iterator[tuple[_Key, Range]]:
+    """*row* in pieces of neighbours for whose seq *key* is the same, each with that key. Pure."""
+    first = row.seq_lo
+    for shared, seqs in groupby(range(row.seq_lo, row.seq_hi + 1), key=key):
+        last = first + sum(1 for _ in seqs) - 1
+        yield shared, attrs.evolve(row, seq_lo=first, seq_hi=last)
+        first = last + 1
 
 
 def put_range(db: sqlite3.Connection, row: Range) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from itertools import groupby
 
 import attrs
 
@@ -11,7 +10,7 @@ from keen_client.eventlog.entry import DeliveryState, Entry
 from keen_client.eventlog.fold import stamp_entry
 from keen_client.eventlog.intents import SEEN, take_back, waiting_intents
 from keen_client.eventlog.log import EventLog
-from keen_client.eventlog.ranges import COLUMNS, Range, change_entry, range_at, replace_range
+from keen_client.eventlog.ranges import COLUMNS, Range, change_entry, cut, range_at, replace_range
 from keen_client.events.identity import EntryId
 
 
@@ -87,19 +86,10 @@ def bury_absent(log: EventLog, entries: Iterable[Entry], at_ms: int) -> int:
 
 def _split(row: Range, seqs: Collection[int]) -> list[Range]:
     """*row* cut into runs that were seen, now acknowledged, and runs that were not. Pure."""
-    pieces: list[Range] = []
-    for is_seen, group in groupby(range(row.seq_lo, row.seq_hi + 1), key=seqs.__contains__):
-        run = list(group)
-        piece = attrs.evolve(row, seq_lo=run[0], seq_hi=run[-1])
-        if is_seen:
-            piece = attrs.evolve(
-                piece,
-                state=DeliveryState.ACKNOWLEDGED,
-                unsure=0,
-                failures=0,
-                due_ms=0,
-                batch_max=0,
-                alone=0,
-            )
-        pieces.append(piece)
-    return pieces
+    seen = attrs.evolve(
+        row, state=DeliveryState.ACKNOWLEDGED, unsure=0, failures=0, due_ms=0, batch_max=0, alone=0
+    )
+    return [
+        attrs.evolve(seen, seq_lo=piece.seq_lo, seq_hi=piece.seq_hi) if is_seen else piece
+        for is_seen, piece in cut(row, seqs.__contains__)
+    ]

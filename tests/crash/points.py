@@ -167,7 +167,7 @@ POINTS: Final[tuple[Point, ...]] = (
     Point("checkpoint: before its sync", "checkpoint", "checkpoints", Disk("before", "s", ".db$")),
     Point("checkpoint: after its sync", "checkpoint", "checkpoints", Disk("after", "s", ".db$")),
     # ---- send
-    *_commit("claim", "send", "a new segment", "Outbox._enter"),
+    *_commit("claim", "send", "a new segment", "Cursors._enter"),
     *_around("claim", "send", "the sync of what was read", f"{_LOG}.shelf:Shelf.sync"),
     *_around("fold", "send", "the totals", f"{_LOG}.outbox:fold_entries"),
     *_commit("journal", "send", "a batch", "Outbox._claim_new"),
@@ -191,7 +191,7 @@ POINTS: Final[tuple[Point, ...]] = (
         Call("after", _TRACE, where="receive_response_body.complete"),
     ),
     *_commit("settle", "send", "the outcomes", "Outbox._settle"),
-    *_commit("settle", "send", "a segment's end", "Outbox._note_end"),
+    *_commit("settle", "send", "a segment's end", "Cursors.note_end"),
     *_commit("unknown", "resend", "what is unknown", "Outbox.recover"),
     *_commit("unknown", "resend", "a batch again", "Outbox._claim_again"),
     # ---- the night

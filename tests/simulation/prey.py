@@ -10,6 +10,7 @@ import attrs
 
 from keen_client.delivery.outcome import Judgement, _judge_results
 from keen_client.eventlog.config import LogConfig
+from keen_client.eventlog.cursors import Cursors
 from keen_client.eventlog.entry import DeliveryState, Entry
 from keen_client.eventlog.outbox import Claim, Outbox
 from keen_client.eventlog.ranges import Range, replace_range
@@ -54,7 +55,7 @@ def _sync_after_the_fold(self: Outbox, *args: Any) -> Claim | None:
     return claim
 
 
-def _leave_at_the_end(self: Outbox, origin: str, cursor: int) -> None:
+def _leave_at_the_end(self: Cursors, origin: str, cursor: int) -> None:
     if self._shelf.last_seq(origin) == cursor:
         with self._state.transaction() as db:
             db.execute(
@@ -173,7 +174,7 @@ PREY: Final = (
     ),
     Prey(
         name="leaves a segment before its seal",
-        patches={"eventlog.outbox.Outbox._note_end": _leave_at_the_end},
+        patches={"eventlog.cursors.Cursors.note_end": _leave_at_the_end},
     ),
     Prey(
         name="maps results by place after a filter",

@@ -16,6 +16,7 @@ import pytest
 
 from keen_client._foundation.randomness import SeededRandomness
 from keen_client.eventlog import doctor as doctor_module
+from keen_client.eventlog.cursors import Cursors
 from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.doctor import Finding, examine
 from keen_client.eventlog.entry import DeliveryState
@@ -359,7 +360,7 @@ def test_abandoned_segment_is_told_sealed_and_read_again(make_till: MakeTill, wa
     till.record(3)
     name, _ = only_segment(till)
     if way == "mark":
-        till.log.outbox.open_origins()
+        Cursors(till.log.state, till.log.shelf, till.log.clock).unfinished()
         (till.log.directory.path / f"abandoned-{name.origin}").touch(mode=0o600)
     else:
         till.log._abandon(name)
