@@ -161,7 +161,7 @@ def test_events_of_a_running_clone_under_our_ids_are_collisions_and_ours_never_r
     fortnight = ran("a-clone-runs")
     assert fortnight.end is not None
     named = {str(i) for w in fortnight.end.windows for i in w.collision}
-    assert named == fortnight.world.impostors
+    assert named == set(fortnight.world.impostors)
     assert named.isdisjoint(_tokens_of_copies(fortnight))
 
 

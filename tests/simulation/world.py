@@ -221,7 +221,8 @@ class World:
         self.client = self.open_client(directory / "log")
         self.recorded: dict[str, Recorded] = {}
         #: Ids under which somebody else sent other events.
-        self.impostors: set[str] = set()
+        #: The hours, in UTC ms, of the events that others sent under ids of ours.
+        self.impostors: dict[str, int] = {}
         #: From when to when an event was not to be seen before it came back.
         self.away: dict[str, tuple[int, int]] = {}
 
@@ -299,7 +300,7 @@ class World:
             event["kc"] = self._stamp(EntryId.parse(recorded.id))
             event["keen"]["uniqueness_token"] = recorded.id + ("" if number % 2 else "-clone")
             self._post({recorded.collection: [event]})
-            self.impostors.add(recorded.id)
+            self.impostors[recorded.id] = hour_ms
 
     def _event_of_others(self, hour_ms: int) -> dict[str, Any]:
         timestamp = ms_to_iso(hour_ms + self.chance.randrange(MS_PER_HOUR))
