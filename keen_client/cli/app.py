@@ -2,7 +2,8 @@
 
 A command is imported when it is called, so that ``record`` does not pay for
 ``serve``. However a command ends, no traceback is shown: an error is one line
-(with ``--json`` one document, with ``--ndjson`` one row), and the exit status says which kind it was.
+(with ``--json`` one document, with ``--ndjson`` one row; on stderr where stdout
+takes nothing), and the exit status says which kind it was.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn, cast
 
 import click
 
 from keen_client.cli import exit_codes
-from keen_client.cli.output import be_able_to_print, code_of, error_form, show_end, show_error
+from keen_client.cli.output import ErrorForm, code_of, error_form, show_end, show_error
+from keen_client.cli.streams import OutputLostError, give_up_stdout, guard_streams
 
 #: Command -> what its module is called; in the order in which one meets them.
 COMMANDS: Final = (
@@ -82,7 +84,7 @@ class KeenGroup(click.Group):
         """Run a command and exit with its status; never returns, and never shows a traceback unasked."""
         arguments = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
-        be_able_to_print()
+        guard_streams()
         sys.exit(self._status(arguments, positional, extra))
 
     def _status(self, arguments: list[str], positional: tuple[Any, ...], extra: dict[str, Any]) -> int:
@@ -93,22 +95,32 @@ class KeenGroup(click.Group):
                 sys.stdout.flush()
                 return int(status or exit_codes.OK)
             except (click.Abort, KeyboardInterrupt):
-                show_end("interrupted", exit_codes.INTERRUPTED, form)
+                with suppress(OutputLostError):
+                    show_end("interrupted", exit_codes.INTERRUPTED, form)
                 return exit_codes.INTERRUPTED
             except BrokenPipeError as error:
                 raise ReaderGoneError from error
             except ReaderGoneError:
                 raise
             except Exception as error:  # noqa: BLE001 — whatever it is, the user gets one line
-                show_error(error, form)
-                if os.environ.get(DEBUG_VARIABLE):
-                    traceback.print_exception(error)
-                sys.stdout.flush()
+                _show(error, form)
                 return code_of(error)
-        except (BrokenPipeError, ReaderGoneError):
-            # Whoever read our output has gone; the interpreter's own flush must not complain again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except (BrokenPipeError, ReaderGoneError):  # whoever read our output has gone
+            give_up_stdout()
             return exit_codes.PIPE_CLOSED
+
+
+def _show(error: Exception, form: ErrorForm) -> None:
+    """Say on stdout or stderr what ended the command; on stderr where stdout takes nothing."""
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error)
+    try:
+        show_error(error, form)
+        sys.stdout.flush()
+    except OutputLostError:
+        give_up_stdout()
+        if form != "lines":
+            show_error(error, "lines")
 
 
 @click.group(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, Literal
@@ -17,6 +16,7 @@ import click
 import orjson
 
 from keen_client.cli import exit_codes
+from keen_client.cli.streams import OutputLostError
 from keen_client.errors import KeenError, NightlyLockedError, UsageError
 from keen_client.report.printable import printable
 
@@ -103,6 +103,12 @@ def describe(error: BaseException) -> tuple[str, str, str | None]:
         return "usage", error.format_message().rstrip("."), f"see `{path} --help`"
     if isinstance(error, click.ClickException):
         return "error", error.format_message().rstrip("."), None
+    if isinstance(error, OutputLostError):
+        return (
+            "os",
+            f"stdout did not take what was printed: {error.strerror}; what the command did before stands",
+            "let its output go where it can be written",
+        )
     if isinstance(error, OSError):
         named = f" ({error.filename})" if error.filename is not None else ""
         reason = error.strerror or type(error).__name__
@@ -116,11 +122,3 @@ def describe(error: BaseException) -> tuple[str, str, str | None]:
         f"unexpected {type(error).__name__}; what was recorded before is in the log",
         "run it again with KEEN_DEBUG=1 to see the traceback, and report it",
     )
-
-
-def be_able_to_print() -> None:
-    """Let no character stop a report: what the terminal's encoding lacks stands as its escape."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
