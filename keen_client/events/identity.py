@@ -9,10 +9,7 @@ token at the server.
 from __future__ import annotations
 
 import re
-from functools import total_ordering
-from typing import Final
-
-import attrs
+from typing import Final, NoReturn, Self
 
 from keen_client._foundation.randomness import Randomness
 
@@ -31,22 +28,53 @@ _SHORT: Final = [pair.lstrip("0") or "0" for pair in _PAIRS]
 _ID: Final = re.compile(rf"([{ORIGIN_ALPHABET}]{{{ORIGIN_CHARS}}})-([0-9a-z]{{1,5}})")
 _ORIGIN: Final = re.compile(rf"[{ORIGIN_ALPHABET}]{{{ORIGIN_CHARS}}}")
 
+_set: Final = object.__setattr__
 
-@total_ordering
-@attrs.frozen(slots=True)
-class EntryId:
-    """(origin, seq): the name of one entry. Sorts by origin, then seq."""
+
+class EntryId(str):
+    """(origin, seq): the name of one entry, and the text of it, ``4kq7x2m9pz-qglj``, as a receipt has it.
+
+    It equals that text, and serialises as it. Sorts by origin, then seq, which
+    is not the order of the texts. Immutable.
+    """
+
+    __slots__ = ("origin", "seq")
 
     origin: str
     seq: int
 
-    def __str__(self) -> str:
-        """The event's id as it travels: ``4kq7x2m9pz-qglj``."""
-        return f"{self.origin}-{base36(self.seq)}"
+    def __new__(cls, origin: str, seq: int) -> Self:
+        """The entry *seq*, from 1, of *origin*."""
+        self = str.__new__(cls, f"{origin}-{base36(seq)}")
+        _set(self, "origin", origin)
+        _set(self, "seq", seq)
+        return self
 
-    def __lt__(self, other: EntryId) -> bool:
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """An identity never changes."""
+        raise AttributeError(f"{name!r} of an event's id cannot be changed")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int]]:
+        """Copies and pickles are made anew."""
+        return type(self), (self.origin, self.seq)
+
+    def __lt__(self, other: str) -> bool:
         """By origin, then seq. Written out: lists of a million ids are sorted."""
-        return (self.origin, self.seq) < (other.origin, other.seq)
+        if isinstance(other, EntryId):
+            return (self.origin, self.seq) < (other.origin, other.seq)
+        return str.__lt__(self, other)
+
+    def __le__(self, other: str) -> bool:
+        """See :meth:`__lt__`."""
+        return self == other or self < other
+
+    def __gt__(self, other: str) -> bool:
+        """See :meth:`__lt__`."""
+        return not self <= other
+
+    def __ge__(self, other: str) -> bool:
+        """See :meth:`__lt__`."""
+        return not self < other
 
     @classmethod
     def parse(cls, text: str) -> EntryId:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Any, Final
 
 import attrs
 
-from keen_client._foundation.clock import ms_to_iso
+from keen_client._foundation.clock import ms_to_datetime, ms_to_iso
 from keen_client.api.cost import Cost
 from keen_client.events.identity import EntryId
 from keen_client.verify.verdict import EXIT_BITS, Verdict
@@ -42,7 +43,10 @@ class Share:
 
 @attrs.frozen(kw_only=True)
 class WindowReport:
-    """One window of one collection. Times are UTC milliseconds since 1970.
+    """One window of one collection. Times are UTC milliseconds since 1970, and aware UTC without ``_ms``.
+
+    The lists hold ids as receipts have them, by (origin, seq):
+    ``receipt.id in window.missing`` asks after one event.
 
     ``local_count`` is what is expected at the server, ``server_count`` what it
     shows of this log's origins, ``foreign`` the rest; None: not obtained.
@@ -78,6 +82,21 @@ class WindowReport:
     was: Verdict | None = None
     seen_earlier: Mapping[EntryId, int] = attrs.Factory(dict)
     shares: tuple[Share, ...] = ()
+
+    @property
+    def start(self) -> datetime:
+        """Where the window begins; aware, UTC."""
+        return ms_to_datetime(self.start_ms)
+
+    @property
+    def end(self) -> datetime:
+        """Where it ends, excluded; aware, UTC."""
+        return ms_to_datetime(self.end_ms)
+
+    @property
+    def due(self) -> datetime | None:
+        """When the next read would tell more, aware, UTC; None: never."""
+        return None if self.due_ms is None else ms_to_datetime(self.due_ms)
 
     @property
     def named(self) -> dict[str, Ids]:
@@ -233,6 +252,11 @@ class VerifyReport:
     audited: tuple[Audit, ...] = attrs.field(default=(), converter=_by_name)
     segments: tuple[Segment, ...] = attrs.field(default=(), converter=_by_day)
     is_unread: bool = False
+
+    @property
+    def as_of(self) -> datetime:
+        """When the verification began; aware, UTC."""
+        return ms_to_datetime(self.as_of_ms)
 
     @property
     def changes(self) -> Counter[tuple[Verdict, Verdict]]:
