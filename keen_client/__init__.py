@@ -144,13 +144,15 @@ _LATE = {
 }
 
 
-def __getattr__(name: str) -> _typing.Any:
-    module = _LATE.get(name)
-    if module is None:
-        raise AttributeError(f"module 'keen_client' has no attribute {name!r}")
-    value = getattr(_import_module(module), name)
-    globals()[name] = value
-    return value
+if not _typing.TYPE_CHECKING:  # to a type checker it would say that every name is there
+
+    def __getattr__(name: str) -> _typing.Any:
+        module = _LATE.get(name)
+        if module is None:
+            raise AttributeError(f"module 'keen_client' has no attribute {name!r}")
+        value = getattr(_import_module(module), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, assert_type
 
+import keen_client
 import keen_client.compat as keen
 from keen_client import (
     AccessKey,
@@ -113,6 +114,11 @@ def whole(*_: int) -> None:
 
 def text(*_: str) -> None:
     """Takes texts likewise."""
+
+
+def misspell() -> None:
+    """A name that the package has not is an error; were it none, the comment that expects it would be one."""
+    whole(keen_client.KeenCleint)  # type: ignore[attr-defined]
 
 
 def record_and_send(at: datetime) -> None:
