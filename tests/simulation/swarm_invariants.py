@@ -266,8 +266,8 @@ def check_finished(swarm: Swarm) -> None:
     # Two of ours beside one of a clone: a collision, and a person decides.
     collisions = {str(i) for window in report.values() for i in window.collision}
     _check_named(copies, report.values(), now_ms, dead | unsaid | collisions | moved)
-    # Under other faults what the clone sent may never have arrived.
-    is_plain = not swarm.plan.faults and not swarm.plan.lines
+    # Under other faults what the clone sent may never have arrived, or be late for ever.
+    is_plain = not swarm.plan.faults and not swarm.plan.lines and swarm.plan.is_delay_bounded
     unnamed = {i for i in swarm.world.impostors if _must_be_named(swarm, i)} - collisions - dead - unsaid
     assert not (is_plain and unnamed), f"events of a clone under our ids, not named: {_some(unnamed)}"
     if swarm.plan.heals:
