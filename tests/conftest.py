@@ -8,12 +8,18 @@ import os
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+# Tests import what they share by its name, also where the checkout is not on the path.
+ROOT = str(Path(__file__).parents[1])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
 
 SEED_VARIABLE = "KEEN_TEST_SEED"
 _seed_key = pytest.StashKey[int]()

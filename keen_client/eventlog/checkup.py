@@ -9,10 +9,11 @@ from typing import Final
 
 import attrs
 
-from keen_client.errors import EventLogError
+from keen_client.errors import EventLogError, EventLogPermissionError
 from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.salvage import entry_of
 from keen_client.eventlog.segment import Header, SegmentName, SegmentReader, list_segments
+from keen_client.eventlog.sqlite_faults import is_denied
 from keen_client.eventlog.state import State
 
 #: Name of the mark that a process leaves when ``state.db`` cannot be told of an abandoned segment.
@@ -22,13 +23,17 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 @attrs.frozen
 class SegmentCheck:
-    """What a look at one segment showed. ``fault``: why it counts as damaged; empty when it is sound."""
+    """What a look at one segment showed. ``fault``: why it counts as damaged; empty when it is sound.
+
+    ``denied``: why it could not be looked at, for want of a right; then nothing is known of its content.
+    """
 
     name: SegmentName
     fault: str
     header: Header | None = None
     last_seq: int = 0
     newest_ms: int = 0
+    denied: str = ""
 
 
 def check_segment(directory: LogDirectory, name: SegmentName, *, thorough: bool = False) -> SegmentCheck:
@@ -36,7 +41,7 @@ def check_segment(directory: LogDirectory, name: SegmentName, *, thorough: bool 
     try:
         reader = SegmentReader(directory.segments, name)
     except (sqlite3.Error, EventLogError) as error:
-        return SegmentCheck(name, str(error))
+        return _failed(name, error)
     try:
         header = reader.header()
         fault = _integrity(reader.connection, thorough=thorough)
@@ -49,22 +54,36 @@ def check_segment(directory: LogDirectory, name: SegmentName, *, thorough: bool 
             fault = _altered(reader.connection)
         return SegmentCheck(name, fault, header, last, newest[0].recorded_ms if newest else 0)
     except (sqlite3.Error, EventLogError) as error:
-        return SegmentCheck(name, str(error))
+        return _failed(name, error)
     finally:
         reader.close()
 
 
+def _failed(name: SegmentName, error: sqlite3.Error | EventLogError) -> SegmentCheck:
+    if isinstance(error, sqlite3.Error) and is_denied(error):
+        return SegmentCheck(name, "", denied=str(error))
+    return SegmentCheck(name, str(error))
+
+
 def check_state(directory: LogDirectory, *, thorough: bool = False) -> str:
-    """Why ``state.db`` counts as damaged; empty when it is sound. Changes nothing."""
+    """Why ``state.db`` counts as damaged; empty when it is sound. Changes nothing.
+
+    Raises:
+        EventLogPermissionError: it could not be looked at, and nothing is known of its content.
+    """
     if not directory.state.stat().st_size and list_segments(directory.segments):
         return "it is empty, and there are segments"
     try:
         state = State(directory.path, read_only=True)
+    except EventLogPermissionError:
+        raise
     except EventLogError as error:
         return "" if error.code == "log_too_new" else error.message
     try:
         with state.reading() as db:
             return _integrity(db, thorough=thorough)
+    except EventLogPermissionError:
+        raise
     except EventLogError as error:
         return error.message
     finally:

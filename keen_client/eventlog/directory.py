@@ -116,8 +116,26 @@ class LogDirectory:
         return _segment_byte(origin)
 
     def exists(self) -> bool:
-        """Whether a log was made here."""
-        return self.description.exists()
+        """Whether a log was made here.
+
+        Raises:
+            EventLogPermissionError, EventLogError: that cannot be told; nothing was read or changed.
+        """
+        return self._lies(self.description)
+
+    def is_unmade(self) -> bool:
+        """Whether there is no log here, nor what is left of a damaged one. Raises as :meth:`exists`."""
+        return not any(self._lies(path) for path in (self.description, self.state, self.segments))
+
+    def _lies(self, path: Path) -> bool:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            self.check_owner()  # whose log it is says more than that it is closed
+            raise translate_os_error(error, path, "nothing was read or changed") from error
+        return True
 
     def make(self, binding: Binding, now_ms: int) -> None:
         """Make the directory of a new log; nothing happens where one exists.

@@ -23,7 +23,7 @@ from keen_client._foundation.files import (
     is_network_filesystem,
 )
 from keen_client._foundation.files import boot_id as machine_boot_id
-from keen_client.errors import EventLogError
+from keen_client.errors import EventLogError, EventLogPermissionError
 from keen_client.eventlog.checkup import (
     SegmentCheck,
     abandoned_origins,
@@ -36,6 +36,7 @@ from keen_client.eventlog.checkup import (
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import LOG_FORMAT, LogDirectory
 from keen_client.eventlog.retention import SIZE_HORIZON
+from keen_client.eventlog.rights import barriers, denials, may_write, told
 from keen_client.eventlog.segment import SegmentName, list_segments
 from keen_client.eventlog.space import log_size_bytes
 from keen_client.eventlog.state import State
@@ -49,6 +50,7 @@ CLOCK_TOLERANCE_MS: Final = 5 * MS_PER_MINUTE
 UNSENT_WARN_MS: Final = MS_PER_HOUR
 
 _REPAIR: Final = "run `keen-client doctor --repair`"
+_RIGHTS: Final = "check the owner, the mode and the mount of the log's files"
 
 
 @attrs.frozen
@@ -100,6 +102,10 @@ class _Examination:
                 "record an event first, or name the log with --log",
             )
             return
+        closed = list(self._closed())
+        if closed:
+            yield from closed
+            return
         yield from self._of("directory", self._binding())
         yield from self._of("permissions", self._permissions())
         yield from self._of("filesystem", self._filesystem())
@@ -139,7 +145,27 @@ class _Examination:
         except EventLogError as error:
             yield Finding("damage", "directory", error.message, error.hint or "")
 
+    def _closed(self) -> Iterator[Finding]:
+        """Why nothing of the log may, or can, be looked at: files made here would lock its owner out."""
+        try:
+            self._directory.check_owner()
+        except EventLogError as error:
+            yield Finding("warning", "permissions", error.message, error.hint or "")
+            return
+        denied = barriers(self._directory)
+        if denied:
+            message, hint = told(denied)
+            yield Finding("warning", "permissions", f"{message}: nothing of the log was examined", hint)
+
     def _permissions(self) -> Iterator[Finding]:
+        if denied := denials(self._directory):
+            message, hint = told(denied)
+            yield Finding(
+                "warning",
+                "permissions",
+                f"{message}: nothing is lost, but not all can be recorded, sent and verified",
+                hint,
+            )
         foreign, wide = unsafe_files(self._directory)
         if foreign:
             yield Finding(
@@ -211,7 +237,11 @@ class _Examination:
                     _REPAIR + ": it is rebuilt, and every event is unknown until a query settles it",
                 )
             return
-        fault = check_state(self._directory, thorough=self._thorough)
+        try:
+            fault = check_state(self._directory, thorough=self._thorough)
+        except EventLogPermissionError:
+            yield Finding("warning", "permissions", "state.db was not examined: it cannot be opened", _RIGHTS)
+            return
         if fault:
             yield Finding(
                 "damage",
@@ -227,6 +257,21 @@ class _Examination:
 
     def _damaged(self) -> Iterator[Finding]:
         for check in self._segments:
+            if check.denied:
+                yield Finding(
+                    "warning",
+                    "permissions",
+                    f"{_file(check.name)} was not examined: user {os.geteuid()} cannot open it ({check.denied})",
+                    _RIGHTS,
+                )
+            is_open = check.header is not None and not check.header.is_sealed
+            if is_open and not may_write(check.name.path_in(self._directory.segments)):
+                yield Finding(
+                    "warning",
+                    "permissions",
+                    f"{_file(check.name)} is open and cannot be written: recording goes on in another segment",
+                    f"run `chmod u+w {_file(check.name)}` in segments/",
+                )
             if check.fault:
                 yield Finding(
                     "damage",
@@ -325,7 +370,13 @@ class _Examination:
         if oldest_ms is None or oldest_ms > self._now_ms - UNSENT_WARN_MS:
             return
         since = f"an event recorded at {ms_to_iso(oldest_ms)} is not sent yet"
-        lock = self._directory.sender_lock()
+        try:
+            lock = self._directory.sender_lock()
+        except EventLogPermissionError:
+            yield Finding(
+                "warning", "sender", f"{since}, and who is sending cannot be told without the lock", _RIGHTS
+            )
+            return
         holder = lock.holder()
         if holder is not None or lock.holds():
             yield Finding(
@@ -395,7 +446,7 @@ class _Examination:
 
 _WELL: Final = {
     "directory": f"log.json is readable, format {LOG_FORMAT}",
-    "permissions": "only the owner can use the log's files",
+    "permissions": "the owner can use the log's files, and nobody else",
     "filesystem": "the log lies on a local disk",
     "space": "there is room, and the reserve is kept",
     "state": "state.db is sound",

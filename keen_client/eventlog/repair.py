@@ -20,7 +20,7 @@ from keen_client._foundation.files import (
 )
 from keen_client._foundation.files import boot_id as machine_boot_id
 from keen_client._foundation.randomness import Randomness
-from keen_client.errors import EventLogError
+from keen_client.errors import EventLogError, EventLogPermissionError
 from keen_client.eventlog.checkup import (
     ABANDONED_MARK,
     abandoned_origins,
@@ -34,6 +34,7 @@ from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.doctor import Finding
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
+from keen_client.eventlog.rights import hindrances, told
 from keen_client.eventlog.segment import SegmentName, finish_sealed, list_segments
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
@@ -53,11 +54,22 @@ def repair(
     Examine the log afterwards for what is left. Needs the sender's and the
     nightly job's locks for everything but permissions and the reserve.
     """
-    if not directory.exists():
-        return [
-            Finding("warning", "directory", f"there is no log at {directory.path}", "name the log with --log")
-        ]
-    found = [*_permissions(directory), *_reserve(directory, config)]
+    try:
+        if not directory.exists():
+            return [
+                Finding(
+                    "warning", "directory", f"there is no log at {directory.path}", "name the log with --log"
+                )
+            ]
+        directory.check_owner()
+    except EventLogPermissionError as error:
+        return [Finding("warning", "permissions", error.message, error.hint or "")]
+    found = list(_permissions(directory))
+    if denied := hindrances(directory):
+        # What cannot be opened may be sound: nothing is set aside or rebuilt for want of a right.
+        message, hint = told(denied)
+        return [*found, Finding("warning", "permissions", f"{message}: the log was left as it is", hint)]
+    found.extend(_reserve(directory, config))
     with ExitStack() as held:
         locks = (directory.nightly_lock(), directory.sender_lock())
         if any(lock.holds() or not held.enter_context(lock.held()) for lock in locks):
@@ -128,6 +140,9 @@ class _Repair:
         try:
             yield from self._state()
             state = State(self._directory.path)
+        except EventLogPermissionError as error:
+            yield Finding("warning", "permissions", error.message, error.hint or "")
+            return
         except EventLogError as error:
             yield Finding("damage", "state", error.message, error.hint or "")
             return
@@ -169,9 +184,17 @@ class _Repair:
         for damage in salvager.finish():
             yield _told(damage)
         for name in list_segments(self._directory.segments):
-            fault = check_segment(self._directory, name).fault
-            if fault:
-                yield _told(salvager.set_aside(name, fault))
+            check = check_segment(self._directory, name)
+            if check.denied:
+                yield Finding(
+                    "warning",
+                    "permissions",
+                    f"segment {name.origin} cannot be opened by user {os.geteuid()} ({check.denied});"
+                    " it was left as it is",
+                    "check its owner, its mode and the mount",
+                )
+            if check.fault:
+                yield _told(salvager.set_aside(name, check.fault))
 
     def _abandoned(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
         """Seal what was abandoned: a committed seal overwrites whatever WAL recovery could revive."""

@@ -61,6 +61,11 @@ def is_io_error(error: sqlite3.Error) -> bool:
     return primary_code(error) == sqlite3.SQLITE_IOERR
 
 
+def is_denied(error: sqlite3.Error) -> bool:
+    """Whether the file could not be opened or written for want of a right: nothing is said of its content."""
+    return primary_code(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+
+
 def translate(error: sqlite3.Error, path: Path, consequence: str) -> EventLogError:
     """The typed error for *error* on *path*; *consequence* says what became of the data."""
     if is_disk_full(error):
@@ -81,7 +86,7 @@ def translate(error: sqlite3.Error, path: Path, consequence: str) -> EventLogErr
             "run `keen-client doctor --repair`; it sets the file aside and salvages what can be read",
             path=path,
         )
-    if primary_code(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+    if is_denied(error):
         return EventLogPermissionError(
             f"{path} cannot be opened for writing; {consequence}",
             "check the owner, the mode and the mount of the log directory",
