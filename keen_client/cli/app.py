@@ -20,6 +20,7 @@ import click
 
 from keen_client.cli import exit_codes
 from keen_client.cli.output import ErrorForm, code_of, error_form, show_end, show_error
+from keen_client.cli.signals import TerminatedError
 from keen_client.cli.streams import OutputLostError, give_up_stdout, guard_streams
 
 #: Command -> what its module is called; in the order in which one meets them.
@@ -98,6 +99,10 @@ class KeenGroup(click.Group):
                 with suppress(OutputLostError):
                     show_end("interrupted", exit_codes.INTERRUPTED, form)
                 return exit_codes.INTERRUPTED
+            except TerminatedError:
+                with suppress(OutputLostError):
+                    show_end("terminated", exit_codes.TERMINATED, form)
+                return exit_codes.TERMINATED
             except BrokenPipeError as error:
                 raise ReaderGoneError from error
             except ReaderGoneError:

@@ -22,3 +22,4 @@ WARNINGS: Final = 32
 #: 128 and the number of the signal, as shells count.
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
+TERMINATED: Final = 143

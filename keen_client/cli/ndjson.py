@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO, Final
 
 import attrs
@@ -33,30 +34,44 @@ class Progress:
 
 
 class Import:
-    """One stream on its way into the log. ``record_all`` commits events, all or none.
+    """One stream on its way into the log.
 
-    ``refuse`` is called with each line's number, from 1, and why it is left out.
+    ``refuse`` is called with each line's number, from 1, and why it is left out;
+    a commit and its entry in ``progress`` are made inside of ``held``.
     """
 
     def __init__(
         self,
         collection: str,
-        record_all: Callable[[Sequence[EncodedEvent]], object],
         refuse: Callable[[int, str], None],
+        held: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.progress: Final = Progress()
         self._collection = collection
-        self._record_all = record_all
         self._refuse = refuse
+        self._held = held
         self._waiting: list[EncodedEvent] = []
         self._waiting_bytes = 0
         self._seen = 0
 
-    def run(self, stream: BinaryIO, on_progress: Callable[[Progress], None]) -> None:
-        """Take the whole stream. After an error ``progress`` says what is in the log."""
+    @property
+    def seen(self) -> int:
+        """The last line that was read; those after ``progress.line`` were not committed."""
+        return self._seen
+
+    def run(
+        self,
+        stream: BinaryIO,
+        record_all: Callable[[Sequence[EncodedEvent]], object],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        """Take the whole stream. ``record_all`` commits events, all or none.
+
+        After an error ``progress`` says what is in the log.
+        """
         for line in _lines(stream):
             if line is None:
-                self._commit()
+                self._commit(record_all)
             else:
                 self._take(line)
                 if (
@@ -64,9 +79,9 @@ class Import:
                     and self._waiting_bytes < BYTES_PER_TRANSACTION
                 ):
                     continue
-                self._commit()
+                self._commit(record_all)
             on_progress(self.progress)
-        self._commit()
+        self._commit(record_all)
         on_progress(self.progress)
 
     def _take(self, line: bytes) -> None:
@@ -91,12 +106,13 @@ class Import:
         self.progress.refused += 1
         self._refuse(self._seen, why)
 
-    def _commit(self) -> None:
-        if self._waiting:
-            self._record_all(self._waiting)
-            self.progress.recorded += len(self._waiting)
-            self._waiting, self._waiting_bytes = [], 0
-        self.progress.line = self._seen
+    def _commit(self, record_all: Callable[[Sequence[EncodedEvent]], object]) -> None:
+        with self._held():
+            if self._waiting:
+                record_all(self._waiting)
+                self.progress.recorded += len(self._waiting)
+                self._waiting, self._waiting_bytes = [], 0
+            self.progress.line = self._seen
 
 
 def _object(line: bytes) -> dict[str, object]:

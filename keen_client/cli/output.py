@@ -53,8 +53,23 @@ def note(text: object) -> None:
     click.echo(printable(text), err=True)
 
 
+class AccountedError(Exception):
+    """An error that ended a command which knows what it has done until then, and what is left to do.
+
+    ``account`` follows the words of *error*, and *hint* stands in the place of its own.
+    """
+
+    def __init__(self, error: Exception, account: str, hint: str | None) -> None:
+        super().__init__(account)
+        self.error: Final = error
+        self.account: Final = account
+        self.hint: Final = hint
+
+
 def code_of(error: BaseException) -> int:
     """The exit status for an error that ended a command."""
+    if isinstance(error, AccountedError):
+        return code_of(error.error)
     if isinstance(error, UsageError):
         return exit_codes.USAGE
     if isinstance(error, NightlyLockedError):
@@ -96,6 +111,9 @@ def _emit_error(code: str, message: str, hint: str | None, status: int, form: Er
 
 def describe(error: BaseException) -> tuple[str, str, str | None]:
     """(code, message, hint) of an error. The words of an error nobody foresaw are left out: they may quote an event."""
+    if isinstance(error, AccountedError):
+        code, message, _ = describe(error.error)
+        return code, f"{message}; {error.account}", error.hint
     if isinstance(error, KeenError):
         return error.code, error.message, error.hint
     if isinstance(error, click.UsageError):

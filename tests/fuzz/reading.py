@@ -105,8 +105,8 @@ def ndjson(data: bytes) -> None:
     def record_all(events: Sequence[EncodedEvent]) -> None:
         taken.extend(events)
 
-    work = Import("things", record_all, lambda line, why: refused.append(line))
-    work.run(io.BytesIO(data), lambda progress: None)
+    work = Import("things", lambda line, why: refused.append(line))
+    work.run(io.BytesIO(data), record_all, lambda progress: None)
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     wanted = [number for number, line in enumerate(lines, 1) if line.strip()]
     expect(len(taken) + len(refused) == len(wanted), "each line is an event or refused")

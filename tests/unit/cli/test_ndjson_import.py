@@ -37,8 +37,8 @@ class Log:
 
 
 def run(content: bytes, log: Log) -> Import:
-    work = Import("things", log.record_all, lambda line, why: log.refused.append((line, why)))
-    work.run(io.BytesIO(content), lambda progress: None)
+    work = Import("things", lambda line, why: log.refused.append((line, why)))
+    work.run(io.BytesIO(content), log.record_all, lambda progress: None)
     return work
 
 
@@ -96,9 +96,9 @@ def test_a_failure_tells_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> Non
     """After an error of the log, ``progress.line`` is the last line that need not be given again."""
     monkeypatch.setattr(ndjson, "EVENTS_PER_TRANSACTION", 4)
     log = Log(full_after=2)
-    work = Import("things", log.record_all, lambda line, why: None)
+    work = Import("things", lambda line, why: None)
     with pytest.raises(EventLogFullError):
-        work.run(io.BytesIO(b'{"a":1}\n' * 20), lambda progress: None)
+        work.run(io.BytesIO(b'{"a":1}\n' * 20), log.record_all, lambda progress: None)
     assert work.progress.line == 8
     assert work.progress.recorded == 8
 
@@ -125,7 +125,7 @@ def test_a_pause_of_the_stream_commits_what_has_come(descriptor: int | None) -> 
 
     os.write(writing, b'{"a":1}\n')
     with os.fdopen(reading, "rb") as stream:
-        Import("things", record_all, lambda line, why: None).run(stream, lambda progress: None)
+        Import("things", lambda line, why: None).run(stream, record_all, lambda progress: None)
     assert seen_before_end == [1]
     assert log.bodies == ['{"a":1}', '{"a":2}']
 
