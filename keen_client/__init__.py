@@ -55,13 +55,20 @@ if _typing.TYPE_CHECKING:
     from keen_client.api.discovery import ApiVersion, ProjectInfo
     from keen_client.api.saved_queries import SavedQuery, SavedQueryResult
     from keen_client.client.async_client import AsyncKeenClient
+    from keen_client.client.log_view import LoggedEvent, LogView, WindowTotal
     from keen_client.client.receipt import Receipt
     from keen_client.client.sync_client import KeenClient
     from keen_client.delivery.config import DeliveryConfig
     from keen_client.delivery.courier import FlushReport
     from keen_client.eventlog.config import LogConfig
     from keen_client.eventlog.deletions import Deletion
+    from keen_client.eventlog.outbox import Backlog
+    from keen_client.events.identity import EntryId
+    from keen_client.replay.night import NightReport
+    from keen_client.replay.plan import ReplayReport
     from keen_client.results.query_result import QueryResult
+    from keen_client.verify.report import VerifyReport, WindowReport
+    from keen_client.verify.verdict import Verdict
 
 __version__ = "0.1.0"
 
@@ -71,6 +78,7 @@ __all__ = [
     "ApiVersion",
     "AsyncKeenClient",
     "AuthenticationError",
+    "Backlog",
     "BatchTooLargeError",
     "ClientClosedError",
     "CollectionSchema",
@@ -80,6 +88,7 @@ __all__ = [
     "DatasetResults",
     "Deletion",
     "DeliveryConfig",
+    "EntryId",
     "EventLogBoundElsewhereError",
     "EventLogBusyError",
     "EventLogDamagedError",
@@ -99,7 +108,10 @@ __all__ = [
     "KeenClient",
     "KeenError",
     "LogConfig",
+    "LogView",
+    "LoggedEvent",
     "MissingExtraError",
+    "NightReport",
     "NightlyLockedError",
     "NotFoundError",
     "NotSentError",
@@ -111,6 +123,7 @@ __all__ = [
     "RateLimitedError",
     "Receipt",
     "RecordOutcomeUnknownError",
+    "ReplayReport",
     "RequestTooLargeError",
     "SavedQuery",
     "SavedQueryResult",
@@ -119,6 +132,10 @@ __all__ = [
     "UnreadableResponseError",
     "UnsupportedPlatformError",
     "UsageError",
+    "Verdict",
+    "VerifyReport",
+    "WindowReport",
+    "WindowTotal",
 ]
 
 #: Loaded at first use: the client brings the network library with it.
@@ -126,21 +143,31 @@ _LATE = {
     "AccessKey": "keen_client.api.access_key",
     "ApiVersion": "keen_client.api.discovery",
     "AsyncKeenClient": "keen_client.client.async_client",
+    "Backlog": "keen_client.eventlog.outbox",
     "CollectionSchema": "keen_client.api.collection",
     "Dataset": "keen_client.api.cached_datasets",
     "DatasetPage": "keen_client.api.cached_datasets",
     "DatasetResults": "keen_client.api.cached_datasets",
     "Deletion": "keen_client.eventlog.deletions",
     "DeliveryConfig": "keen_client.delivery.config",
+    "EntryId": "keen_client.events.identity",
     "FlushReport": "keen_client.delivery.courier",
     "KeenClient": "keen_client.client.sync_client",
     "LogConfig": "keen_client.eventlog.config",
+    "LogView": "keen_client.client.log_view",
+    "LoggedEvent": "keen_client.client.log_view",
+    "NightReport": "keen_client.replay.night",
     "ProjectInfo": "keen_client.api.discovery",
     "PropertySchema": "keen_client.api.collection",
     "QueryResult": "keen_client.results.query_result",
     "Receipt": "keen_client.client.receipt",
+    "ReplayReport": "keen_client.replay.plan",
     "SavedQuery": "keen_client.api.saved_queries",
     "SavedQueryResult": "keen_client.api.saved_queries",
+    "Verdict": "keen_client.verify.verdict",
+    "VerifyReport": "keen_client.verify.report",
+    "WindowReport": "keen_client.verify.report",
+    "WindowTotal": "keen_client.client.log_view",
 }
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 import types
+import typing
 
 import keen_client
 from keen_client import errors
 
 SURFACE: list[str] = list(getattr(keen_client, "__all__", []))
+#: Results that are used where they are returned, as an iterator or as a part of the client.
+MET_BY_THEIR_CALLS = {
+    "EventIterator",
+    "Project",
+    "SyncCachedDatasets",
+    "EncodedEvent",
+    "EventLog",
+    "Machinery",
+}
 
 
 def test_surface_is_sorted_and_says_nothing_twice() -> None:
@@ -57,6 +68,36 @@ def test_import_loads_no_optional_extra() -> None:
             "polars",
         }
     )
+
+
+def test_import_loads_nothing_but_the_errors() -> None:
+    """What a name needs is loaded at the first use of that name, and the rest of the package is not."""
+    program = (
+        "import sys, keen_client; print(*(name for name in sys.modules if name.startswith('keen_client')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"keen_client", "keen_client.errors"}
+
+
+def test_what_the_calls_return_can_be_imported() -> None:
+    """The class of every result that `KeenClient` and its log are annotated with, for annotations of one's own."""
+    returned = {
+        found
+        for kind in (keen_client.KeenClient, keen_client.LogView)
+        for name, member in inspect.getmembers(kind)
+        if not name.startswith("_")
+        for found in _classes(typing.get_type_hints(getattr(member, "fget", member)).get("return"))
+    }
+    assert {keen_client.VerifyReport, keen_client.LoggedEvent, keen_client.Receipt} <= returned
+    assert {kind.__name__ for kind in returned} - set(SURFACE) - MET_BY_THEIR_CALLS == set()
+
+
+def _classes(annotation: object) -> set[type]:
+    """Those of this package that *annotation* is made of."""
+    inner = {kind for part in typing.get_args(annotation) for kind in _classes(part)}
+    if isinstance(annotation, type) and annotation.__module__.startswith("keen_client"):
+        inner.add(annotation)
+    return inner
 
 
 def test_error_tree_is_the_drawn_one() -> None:

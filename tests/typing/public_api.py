@@ -19,6 +19,7 @@ from keen_client import (
     ApiVersion,
     AsyncKeenClient,
     AuthenticationError,
+    Backlog,
     BatchTooLargeError,
     ClientClosedError,
     CollectionSchema,
@@ -28,6 +29,7 @@ from keen_client import (
     DatasetResults,
     Deletion,
     DeliveryConfig,
+    EntryId,
     EventLogBoundElsewhereError,
     EventLogBusyError,
     EventLogDamagedError,
@@ -47,8 +49,11 @@ from keen_client import (
     KeenClient,
     KeenError,
     LogConfig,
+    LoggedEvent,
+    LogView,
     MissingExtraError,
     NightlyLockedError,
+    NightReport,
     NotFoundError,
     NotSentError,
     OutcomeUnknownError,
@@ -59,6 +64,7 @@ from keen_client import (
     RateLimitedError,
     Receipt,
     RecordOutcomeUnknownError,
+    ReplayReport,
     RequestTooLargeError,
     SavedQuery,
     SavedQueryResult,
@@ -67,6 +73,10 @@ from keen_client import (
     UnreadableResponseError,
     UnsupportedPlatformError,
     UsageError,
+    Verdict,
+    VerifyReport,
+    WindowReport,
+    WindowTotal,
     scoped_keys,
 )
 from keen_client.compat import cached_datasets, client, direction, exceptions, saved_queries
@@ -143,10 +153,15 @@ def record_and_send(at: datetime) -> None:
         assert_type(report, FlushReport)
         assert_type((report.acknowledged, report.rejected, report.pending), tuple[int, int, int])
         assert_type(client.generate_image_beacon("c", {}), str)
+        assert_type(client.log, LogView)
         for entry in client.log.entries("c", at, at):
+            assert_type(entry, LoggedEvent)
             assert_type(entry.event, dict[str, Any])
             assert_type(entry.recorded_at, datetime)
-        assert_type(client.log.backlog().pending, int)
+        assert_type(client.log.totals("c", at, at), list[WindowTotal])
+        backlog = client.log.backlog()
+        assert_type(backlog, Backlog)
+        assert_type(backlog.pending, int)
         assert_type(client.deletions(), list[Deletion])
 
 
@@ -236,17 +251,31 @@ async def awaited(at: datetime) -> None:
 
 def prove(client: KeenClient, at: datetime) -> None:
     """Verification, replay and the nightly job."""
+    receipt = client.add_event("c", {})
     verified = client.verify(at, "2024-01-02T00:00:00Z", collections=["c"], window="1h")
+    assert_type(verified, VerifyReport)
+    assert_type(verified.as_of, datetime)
     for window in verified.windows:
+        assert_type(window, WindowReport)
+        assert_type((window.start, window.end, window.due), tuple[datetime, datetime, datetime | None])
+        assert_type(window.state, Verdict)
+        assert_type(window.missing, tuple[EntryId, ...])
+        assert_type(receipt.id in window.missing, bool)
+        text(*window.missing)
         assert_type(window.collection, str)
         assert_type((window.start_ms, window.end_ms), tuple[int, int])
         assert_type(window.server_count, int | None)
     assert_type(verified.exit_status(), int)
     assert_type(verified.document(), dict[str, Any])
     replayed = client.replay(at, at, yes=False)
+    assert_type(replayed, ReplayReport)
+    assert_type(replayed.found, tuple[EntryId, ...])
     assert_type(replayed.is_dry_run, bool)
     assert_type(replayed.document(), dict[str, Any])
-    assert_type(client.nightly(max_replay=10).exit_status(), int)
+    night = client.nightly(max_replay=10)
+    assert_type(night, NightReport)
+    assert_type((night.sent, night.before, night.after), tuple[FlushReport, VerifyReport, VerifyReport])
+    assert_type(night.exit_status(), int)
 
 
 def fail(client: KeenClient) -> None:
