@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import attrs
 import click
@@ -22,6 +22,9 @@ from keen_client.eventlog.config import Durability
 if TYPE_CHECKING:
     from keen_client.cli.ndjson import Import
     from keen_client.events.encoding import EncodedEvent
+
+#: So many refused lines are named in the document of ``--json``; stderr names them all.
+_REFUSALS_MAX: Final = 100
 
 
 @click.command()
@@ -54,8 +57,12 @@ def record(
     settings = settings_of(connection)
     interruptions = Interruptions()
 
+    refusals: list[dict[str, object]] = []
+
     def refuse(line: int, why: str) -> None:
         note(f"line {line}: {why}; not recorded")
+        if len(refusals) < _REFUSALS_MAX:
+            refusals.append({"line": line, "message": why})
 
     work = Import(collection, refuse, interruptions.held)
     done = work.progress
@@ -82,7 +89,7 @@ def record(
     summary = f"recorded {done.recorded:,} events in {collection}, refused {done.refused:,}"
     try:
         if as_json:
-            emit({"recorded": done.recorded, "refused": done.refused})
+            emit({"recorded": done.recorded, "refused": done.refused, "refusals": refusals})
         else:
             say(summary)
     except (

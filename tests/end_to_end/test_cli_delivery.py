@@ -95,7 +95,12 @@ DAY = ("--start", "2026-10-01", "--end", "2026-10-02", "--preset", "immediate")
 
 def test_what_is_recorded_is_sent_and_verified(shell: Shell) -> None:
     """record, status, send, status, nightly, verify: each says what the one before left, and all ends matched."""
-    assert shell.json("record", "things", stdin=lines(100)) == {"schema": 1, "recorded": 100, "refused": 0}
+    assert shell.json("record", "things", stdin=lines(100)) == {
+        "schema": 1,
+        "recorded": 100,
+        "refused": 0,
+        "refusals": [],
+    }
     assert shell.json("status")["pending"] == 100
     sent = shell.json("send")
     assert (sent["acknowledged"], sent["rejected"], sent["pending"], sent["unknown"]) == (100, 0, 0, 0)
@@ -123,7 +128,9 @@ def test_bad_lines_cost_only_themselves(shell: Shell, tmp_path: Path) -> None:
     file.write_text('{"n":1}\nnonsense\n{"n":2}\n[]\n', encoding="utf-8")
     done = shell.run("record", "things", str(file), "--json")
     assert done.returncode == 1
-    assert orjson.loads(done.stdout) == {"schema": 1, "recorded": 2, "refused": 2}
+    document = orjson.loads(done.stdout)
+    assert (document["recorded"], document["refused"]) == (2, 2)
+    assert [refusal["line"] for refusal in document["refusals"]] == [2, 4]
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["line 2", "line 4"]
 
 

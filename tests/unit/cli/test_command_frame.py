@@ -227,6 +227,8 @@ def test_switched_off_recording_checks_and_keeps_nothing(tmp_path: Path) -> None
         input='{"a":1}\nnonsense\n',
         env={"KEEN_DISABLED": "1"},
     )
-    assert orjson.loads(result.stdout) == {"schema": 1, "recorded": 0, "refused": 1}
+    document = orjson.loads(result.stdout)
+    assert (document["schema"], document["recorded"], document["refused"]) == (1, 0, 1)
+    assert [refusal["line"] for refusal in document["refusals"]] == [2]
     assert result.exit_code == exit_codes.ERROR
     assert not (tmp_path / "log").exists()

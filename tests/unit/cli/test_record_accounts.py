@@ -25,9 +25,9 @@ LINES = '{"n":1}\n{"n":2}\n{"n":3}\n{"n":4}\n{"n":5}\n'
 Commit = Callable[[EventLog, Sequence[EncodedEvent]], object]
 
 
-def record(tmp_path: Path, *options: str) -> Result:
+def record(tmp_path: Path, *options: str, lines: str = LINES) -> Result:
     arguments = ["record", "things", "--project-id", "p", "--log", str(tmp_path / "log"), *options]
-    return CliRunner().invoke(frame.app, arguments, input=LINES)
+    return CliRunner().invoke(frame.app, arguments, input=lines)
 
 
 def recorded(tmp_path: Path) -> int:
@@ -166,3 +166,13 @@ def test_what_is_ignored_stays_ignored() -> None:
             os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_the_document_names_the_lines_that_were_refused(tmp_path: Path) -> None:
+    """By number and reason, so that a program can mend and record them; never more than its bound, all counted."""
+    bad = "nonsense\n[1]\n" + '{"n":1}\n' + "null\n" * 200
+    document = orjson.loads(record(tmp_path, "--json", lines=bad).stdout)
+    assert (document["recorded"], document["refused"]) == (1, 202)
+    assert [refusal["line"] for refusal in document["refusals"]] == [1, 2, *range(4, 102)]
+    assert document["refusals"][1] == {"line": 2, "message": "not a JSON object but a list"}
+    assert document["refusals"][0]["message"].startswith("not JSON: ")
