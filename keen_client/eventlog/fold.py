@@ -44,6 +44,8 @@ class Amount:
     sum of the others, ``magnitude`` the sum of all absolute values (it bounds
     the rounding error of any order of summation); ``count`` values in all,
     ``whole`` of them integers, ``taken`` so many that were taken away again.
+    ``real`` and ``magnitude`` are infinite, never NaN, once a double could not
+    hold them: the property is not audited where that is so.
     """
 
     count: int = 0
@@ -60,7 +62,7 @@ class Amount:
             self.whole += sign
             self.total += sign * value
         else:
-            self.real += sign * value
+            self.real = _sum_of((self.real, sign * value))
         self.magnitude += abs(value)
         self.taken += sign < 0
 
@@ -69,7 +71,7 @@ class Amount:
         self.count += other.count
         self.whole += other.whole
         self.total += other.total
-        self.real += other.real
+        self.real = _sum_of((self.real, other.real))
         self.magnitude += other.magnitude
         self.taken += other.taken
 
@@ -146,10 +148,22 @@ def _cell_of(batch: Sequence[Stamped]) -> Cell:
         whole = [value for value in column if isinstance(value, int)] if int in kinds else []
         real = [value for value in column if isinstance(value, float)] if float in kinds else []
         sums.amounts[name] = Amount(
-            len(column), len(whole), sum(whole), math.fsum(real), float(sum(map(abs, column)))
+            len(column), len(whole), sum(whole), _sum_of(real), float(sum(map(abs, column)))
         )
     seqs = [stamped.entry.seq for stamped in batch]
     return Cell(sums, min(seqs), max(seqs))
+
+
+def _sum_of(values: Sequence[float]) -> float:
+    """Their sum, rounded once; infinite where it, or a part of it, is beyond what a double can hold.
+
+    Each of a user's numbers is finite, and their sum need not be: it must stop no event on its way.
+    """
+    try:
+        total = math.fsum(values)
+    except (OverflowError, ValueError):  # beyond the largest double; infinities of both signs
+        return math.inf
+    return total if math.isfinite(total) else math.inf
 
 
 def _columns(rows: Sequence[Mapping[str, Number]]) -> dict[str, list[Number]]:
