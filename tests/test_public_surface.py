@@ -11,6 +11,8 @@ import typing
 
 import keen_client
 from keen_client import errors
+from keen_client.verify.presets import PRESETS, PresetName
+from keen_client.verify.windows import WIDTHS_MS, WindowName
 
 SURFACE: list[str] = list(getattr(keen_client, "__all__", []))
 #: Results that are used where they are returned, as an iterator or as a part of the client.
@@ -90,6 +92,12 @@ def test_what_the_calls_return_can_be_imported() -> None:
     }
     assert {keen_client.VerifyReport, keen_client.LoggedEvent, keen_client.Receipt} <= returned
     assert {kind.__name__ for kind in returned} - set(SURFACE) - MET_BY_THEIR_CALLS == set()
+
+
+def test_words_of_a_verification_are_typed_as_they_are_taken() -> None:
+    """What a type checker lets through is what is accepted, for windows and presets."""
+    assert typing.get_args(PresetName) == tuple(PRESETS)
+    assert typing.get_args(WindowName) == tuple(WIDTHS_MS)
 
 
 def _classes(annotation: object) -> set[type]:

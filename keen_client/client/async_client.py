@@ -24,7 +24,7 @@ from keen_client.delivery.config import DeliveryConfig, UnknownPolicy
 from keen_client.delivery.courier import FlushReport
 from keen_client.eventlog.config import Durability, LogConfig
 from keen_client.eventlog.log import EventLog
-from keen_client.events.encoding import NaiveDatetimes
+from keen_client.events.encoding import EventBody, NaiveDatetimes
 from keen_client.observability.hooks import Hook
 from keen_client.queries.definition import Query
 from keen_client.queries.methods import AnalysisMethods
@@ -32,7 +32,9 @@ from keen_client.replay.night import NightReport
 from keen_client.replay.plan import ReplayReport
 from keen_client.transport.httpx_transport import AsyncHttpClient
 from keen_client.verify.moments import Moment
+from keen_client.verify.presets import PresetName
 from keen_client.verify.report import VerifyReport
+from keen_client.verify.windows import WindowName
 
 
 class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
@@ -106,7 +108,7 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
     async def add_event(
         self,
         event_collection: str,
-        event_body: Mapping[str, Any],
+        event_body: EventBody,
         timestamp: datetime | str | None = None,
     ) -> Receipt:
         """See :meth:`KeenClient.add_event`. A cancelled task's event may have been recorded."""
@@ -117,7 +119,7 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
         self._sync.notify()
         return Receipt(str(recorded.id), event.collection, ms_to_datetime(recorded.timestamp_ms))
 
-    async def add_events(self, events: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, list[Receipt]]:
+    async def add_events(self, events: Mapping[str, Iterable[EventBody]]) -> dict[str, list[Receipt]]:
         """See :meth:`KeenClient.add_events`; *events* are read in another thread."""
         return await asyncio.to_thread(self._sync.add_events, events)
 
@@ -143,7 +145,7 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
     def generate_image_beacon(
         self,
         event_collection: str,
-        event_body: Mapping[str, Any],
+        event_body: EventBody,
         timestamp: datetime | str | None = None,
     ) -> str:
         """See :meth:`KeenClient.generate_image_beacon`. Not awaited: it sends nothing."""
@@ -155,8 +157,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
         end: Moment,
         *,
         collections: Sequence[str] | None = None,
-        window: str = "1h",
-        preset: str = "standard",
+        window: WindowName = "1h",
+        preset: PresetName = "standard",
         settle: str | None = None,
         budget_requests: int | None = None,
         budget_bytes: int | None = None,
@@ -180,8 +182,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
         end: Moment,
         *,
         collections: Sequence[str] | None = None,
-        window: str = "1h",
-        preset: str = "standard",
+        window: WindowName = "1h",
+        preset: PresetName = "standard",
         settle: str | None = None,
         yes: bool = False,
         max_replay: int | None = None,
@@ -209,8 +211,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
         end: Moment | None = None,
         *,
         collections: Sequence[str] | None = None,
-        window: str = "1h",
-        preset: str = "standard",
+        window: WindowName = "1h",
+        preset: PresetName = "standard",
         settle: str | None = None,
         max_replay: int | None = None,
         budget_requests: int | None = None,

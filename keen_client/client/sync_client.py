@@ -25,7 +25,7 @@ from keen_client.delivery.courier import FlushReport
 from keen_client.errors import ClientClosedError, InvalidEventError
 from keen_client.eventlog.config import Durability, LogConfig
 from keen_client.eventlog.log import EventLog
-from keen_client.events.encoding import EncodedEvent, NaiveDatetimes, encode_event
+from keen_client.events.encoding import EncodedEvent, EventBody, NaiveDatetimes, encode_event
 from keen_client.events.limits import check_call_size, check_collection_name
 from keen_client.observability.hooks import Hook
 from keen_client.queries.definition import Query
@@ -34,8 +34,10 @@ from keen_client.replay.night import Night, NightReport
 from keen_client.replay.plan import ReplayReport
 from keen_client.transport.httpx_transport import HttpClient, Timeouts
 from keen_client.verify.moments import Moment
+from keen_client.verify.presets import PresetName
 from keen_client.verify.reader import Budget
 from keen_client.verify.report import VerifyReport
+from keen_client.verify.windows import WindowName
 
 StepsT = TypeVar("StepsT")
 
@@ -136,7 +138,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
     def add_event(
         self,
         event_collection: str,
-        event_body: Mapping[str, Any],
+        event_body: EventBody,
         timestamp: datetime | str | None = None,
     ) -> Receipt:
         """Record one event; when this returns it is in the log at the chosen durability.
@@ -157,7 +159,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         self._machinery.courier.notify()
         return Receipt(str(recorded.id), event.collection, ms_to_datetime(recorded.timestamp_ms))
 
-    def add_events(self, events: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, list[Receipt]]:
+    def add_events(self, events: Mapping[str, Iterable[EventBody]]) -> dict[str, list[Receipt]]:
         """Record ``{collection: [event, ...]}``: all of them or none, in one transaction.
 
         Returns the receipts in the same form and order, with an empty list
@@ -191,7 +193,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         ]
 
     def _encode_each(
-        self, events: Mapping[str, Iterable[Mapping[str, Any]]]
+        self, events: Mapping[str, Iterable[EventBody]]
     ) -> Iterator[tuple[str, EncodedEvent | InvalidEventError]]:
         """Each event with its collection, in order, or why it is refused; raises what is wrong with the whole call."""
         self._mind_closed()
@@ -218,7 +220,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
     # ---- what the async twin is built from ----------------------------------------------
 
     def encode(
-        self, event_collection: str, event_body: Mapping[str, Any], timestamp: datetime | str | None = None
+        self, event_collection: str, event_body: EventBody, timestamp: datetime | str | None = None
     ) -> EncodedEvent:
         """Validate one event as :meth:`add_event` does, and record nothing."""
         self._mind_closed()
@@ -299,7 +301,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
     def generate_image_beacon(
         self,
         event_collection: str,
-        event_body: Mapping[str, Any],
+        event_body: EventBody,
         timestamp: datetime | str | None = None,
     ) -> str:
         """The address of a picture that records the event each time somebody loads it. Sends nothing.
@@ -317,8 +319,8 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         end: Moment,
         *,
         collections: Sequence[str] | None = None,
-        window: str = "1h",
-        preset: str = "standard",
+        window: WindowName = "1h",
+        preset: PresetName = "standard",
         settle: str | None = None,
         budget_requests: int | None = None,
         budget_bytes: int | None = None,
@@ -341,8 +343,8 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         end: Moment,
         *,
         collections: Sequence[str] | None = None,
-        window: str = "1h",
-        preset: str = "standard",
+        window: WindowName = "1h",
+        preset: PresetName = "standard",
         settle: str | None = None,
         yes: bool = False,
         max_replay: int | None = None,
@@ -365,8 +367,8 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         end: Moment | None = None,
         *,
         collections: Sequence[str] | None = None,
-        window: str = "1h",
-        preset: str = "standard",
+        window: WindowName = "1h",
+        preset: PresetName = "standard",
         settle: str | None = None,
         max_replay: int | None = None,
         budget_requests: int | None = None,

@@ -22,15 +22,16 @@ import functools
 import inspect
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from keen_client.client.receipt import Receipt
 from keen_client.client.settings import read_settings
 from keen_client.compat import cached_datasets, client, direction, exceptions, saved_queries, scoped_keys
 from keen_client.compat.client import KeenClient, text_of
 from keen_client.compat.exceptions import InvalidEnvironmentError
+from keen_client.events.encoding import EventBody
 from keen_client.transport.secret import Secret
 
 __all__ = [
@@ -174,15 +175,13 @@ def _shared(method: Callable[Concatenate[KeenClient, P], R]) -> Callable[P, R]:
     return call
 
 
-def add_event(
-    event_collection: str, body: Mapping[str, Any], timestamp: datetime | str | None = None
-) -> Receipt:
+def add_event(event_collection: str, body: EventBody, timestamp: datetime | str | None = None) -> Receipt:
     """See :meth:`KeenClient.add_event`."""
     return _the_client().add_event(event_collection, body, timestamp)
 
 
 def generate_image_beacon(
-    event_collection: str, body: Mapping[str, Any], timestamp: datetime | str | None = None
+    event_collection: str, body: EventBody, timestamp: datetime | str | None = None
 ) -> str:
     """See :meth:`KeenClient.generate_image_beacon`."""
     return _the_client().generate_image_beacon(event_collection, body, timestamp)

@@ -17,7 +17,7 @@ from keen_client.compat.exceptions import (
 )
 from keen_client.compat.saved_queries import SavedQueriesInterface
 from keen_client.errors import ConfigurationError, InvalidEventError
-from keen_client.events.encoding import EncodedEvent
+from keen_client.events.encoding import EncodedEvent, EventBody
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.transport.base_url import DEFAULT_BASE_URL
 
@@ -106,7 +106,7 @@ class KeenClient(sync_client.KeenClient):
     def add_event(
         self,
         event_collection: str,
-        event_body: Mapping[str, Any],
+        event_body: EventBody,
         timestamp: datetime | str | None = None,
     ) -> Receipt:
         """Record one event: on disk when this returns, sent in the background. keen 0.7 returns None.
@@ -121,7 +121,7 @@ class KeenClient(sync_client.KeenClient):
         return super().add_event(event_collection, _with_text_names(event_body), timestamp)
 
     def add_events(  # type: ignore[override]  # receipts there, keen 0.7's results here
-        self, events: Mapping[str, Iterable[Mapping[str, Any]]]
+        self, events: Mapping[str, Iterable[EventBody]]
     ) -> dict[str, list[EventResult]]:
         """Record events of several collections; for each event, in order, whether it was recorded.
 

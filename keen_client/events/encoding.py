@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, Literal, cast
+from typing import Any, ClassVar, Final, Literal, Protocol, cast
 from uuid import UUID
 
 import attrs
@@ -32,6 +32,22 @@ from keen_client.events.limits import (
 )
 
 NaiveDatetimes = Literal["refuse", "utc"]
+
+
+class AttrsInstance(Protocol):
+    """An instance of an attrs class. Attrs' own protocol is met by everything, to checkers other than mypy."""
+
+    __attrs_attrs__: ClassVar[Any]
+
+
+class DataclassInstance(Protocol):
+    """An instance of a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+#: What an event may be, to type checkers.
+EventBody = Mapping[str, Any] | AttrsInstance | DataclassInstance
 
 #: Property names already found good; bounded, so that dynamic names cannot grow it for ever.
 _GOOD_NAMES: Final[set[str]] = set()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
 from keen_client.errors import UsageError
 from keen_client.transport.base_url import is_loopback
+
+#: How presets are asked for.
+PresetName = Literal["immediate", "fast", "standard", "ledger"]
 
 
 @attrs.frozen(kw_only=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, ms_to_iso
 from keen_client.errors import UsageError
 
-#: Widths by their names on the command line.
+#: How windows are asked for.
+WindowName = Literal["1m", "5m", "15m", "30m", "1h", "1d"]
+#: Widths by their names.
 WIDTHS_MS: Final = MappingProxyType(
     {
         "1m": MS_PER_MINUTE,

@@ -15,6 +15,8 @@ import attrs
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, ms_to_iso
 from keen_client.delivery.config import DeliveryConfig
 from keen_client.eventlog.config import LogConfig
+from keen_client.verify.presets import PresetName
+from keen_client.verify.windows import WindowName
 from tests.simulation.scenarios import hour_ms
 from tests.simulation.world import COLLECTIONS
 
@@ -97,8 +99,8 @@ class Plan:
     lines: Mapping[str, float] = attrs.Factory(dict)
     troubles: frozenset[str] = frozenset()
     tokens: str = "edge"
-    preset: str = "standard"
-    window: str = "1h"
+    preset: PresetName = "standard"
+    window: WindowName = "1h"
     days: int = 2
     batches: int = 1
     events: int = 2

@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
+from keen_client.verify.presets import PresetName
 from tests.simulation.world import COLLECTIONS
 
 #: What the suite runs with; other seeds: ``python -m tests.simulation --seed N --seeds M``.
@@ -51,7 +52,7 @@ class Scenario:
     events: int = 24
     heavy: Mapping[int, int] = attrs.field(factory=dict)
     backfill: Mapping[int, int] = attrs.field(factory=dict)
-    preset: str = "standard"
+    preset: PresetName = "standard"
     job_hours: tuple[int, ...] = (27,)
     others: int = 0
     others_at_ours: bool = False

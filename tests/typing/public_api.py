@@ -6,10 +6,13 @@ result is ``Any`` because it is the user's or Keen's JSON, that is asserted too.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
+
+import attrs
 
 import keen_client
 import keen_client.compat as keen
@@ -126,6 +129,26 @@ def text(*_: str) -> None:
     """Takes texts likewise."""
 
 
+class PurchaseDict(TypedDict):
+    """An event as a typed dict."""
+
+    item: str
+
+
+@attrs.frozen
+class AttrsPurchase:
+    """An event as an attrs class."""
+
+    item: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Purchase:
+    """An event as a dataclass."""
+
+    item: str
+
+
 def misspell() -> None:
     """A name that the package has not is an error; were it none, the comment that expects it would be one."""
     whole(keen_client.KeenCleint)  # type: ignore[attr-defined]
@@ -149,6 +172,14 @@ def record_and_send(at: datetime) -> None:
         assert_type(receipt.collection, str)
         assert_type(receipt.timestamp, datetime)
         assert_type(client.add_events({"c": [{"a": 1}]}), dict[str, list[Receipt]])
+        assert_type(client.add_event("c", AttrsPurchase("book")), Receipt)
+        assert_type(client.add_event("c", Purchase("book")), Receipt)
+        assert_type(client.add_event("c", PurchaseDict(item="book")), Receipt)
+        client.add_events(
+            {"c": [AttrsPurchase("book"), Purchase("book"), {"a": 1}], "d": iter([Purchase("pen")])}
+        )
+        client.add_event("c", ["book"])  # type: ignore[arg-type]
+        client.add_event("c", Purchase)  # type: ignore[arg-type]
         report = client.flush(timeout=1)
         assert_type(report, FlushReport)
         assert_type((report.acknowledged, report.rejected, report.pending), tuple[int, int, int])
@@ -233,7 +264,8 @@ async def awaited(at: datetime) -> None:
     async with AsyncKeenClient("project", "write", naive_datetimes="utc") as client:
         assert_type(client, AsyncKeenClient)
         assert_type(await client.add_event("c", {"a": 1}, at), Receipt)
-        assert_type(await client.add_events({"c": [{}]}), dict[str, list[Receipt]])
+        assert_type(await client.add_event("c", Purchase("book")), Receipt)
+        assert_type(await client.add_events({"c": [AttrsPurchase("book"), {}]}), dict[str, list[Receipt]])
         assert_type(await client.flush(), FlushReport)
         assert_type(client.count("c"), Awaitable[Any])
         result = await client.run(Analysis(analysis_type="count", event_collection="c", timeframe="today"))
@@ -265,6 +297,8 @@ def prove(client: KeenClient, at: datetime) -> None:
         assert_type(window.collection, str)
         assert_type((window.start_ms, window.end_ms), tuple[int, int])
         assert_type(window.server_count, int | None)
+    client.verify(at, at, window="2h")  # type: ignore[arg-type]
+    client.verify(at, at, preset="hasty")  # type: ignore[arg-type]
     assert_type(verified.exit_status(), int)
     assert_type(verified.document(), dict[str, Any])
     replayed = client.replay(at, at, yes=False)
@@ -351,6 +385,7 @@ def move(at: datetime) -> None:
     keen.write_key = keen.read_key = keen.master_key = b"key"
     keen.base_url = "http://127.0.0.1:8200"
     assert_type(keen.add_event("c", body={"a": 1}, timestamp=at), Receipt)
+    assert_type(keen.add_event("c", Purchase("book")), Receipt)
     assert_type(keen.add_events({"c": [{}]}), dict[str, list[client.EventResult]])
     assert_type(keen.generate_image_beacon("c", {}), str)
     assert_type(keen.flush(10), FlushReport)

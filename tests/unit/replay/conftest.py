@@ -19,6 +19,7 @@ from keen_client.replay.night import Night, NightReport
 from keen_client.replay.runs import Runs
 from keen_client.server import LocalServer
 from keen_client.testing.clocks import VirtualClock
+from keen_client.verify.presets import PresetName
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -97,7 +98,7 @@ class Rig:
             **settings,
         )
 
-    def nightly(self, preset: str = "standard") -> NightReport:
+    def nightly(self, preset: PresetName = "standard") -> NightReport:
         return self.client.nightly(preset=preset)
 
     @property
