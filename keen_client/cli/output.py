@@ -118,7 +118,8 @@ def describe(error: BaseException) -> tuple[str, str, str | None]:
         return error.code, error.message, error.hint
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx is not None else "keen-client"
-        return "usage", error.format_message().rstrip("."), f"see `{path} --help`"
+        words = " ".join(error.format_message().split())  # click lists choices a line each
+        return "usage", words.rstrip("."), f"see `{path} --help`"
     if isinstance(error, click.ClickException):
         return "error", error.format_message().rstrip("."), None
     if isinstance(error, OutputLostError):

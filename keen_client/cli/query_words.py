@@ -32,9 +32,17 @@ class TimeframeWords(click.ParamType[Timeframe | RelativeTimeframe]):
         try:
             if slash:
                 return Timeframe.between(parse_time(start), parse_time(end))
-            found = parse_timeframe(start)
         except (ValueError, OverflowError) as error:
             self.fail(_told(error), param, ctx)
+        try:
+            found = parse_timeframe(start)
+        except InvalidQueryError:
+            self.fail(
+                f"{start[:60]!r} is neither a word of Keen's, such as this_7_days, previous_2_hours, this_month or"
+                " today, nor START/END, such as 2026-10-01/2026-11-01",
+                param,
+                ctx,
+            )
         if found is None:
             raise AssertionError("a text was read as no timeframe")
         return found

@@ -42,15 +42,16 @@ def send(follow: bool, timeout: float | None, connection: Connection, as_json: b
     server refused events for good in this call (see `keen-client dead`).
     """
     from keen_client.cli.draining import drain
-    from keen_client.cli.session import CLOSE_SECONDS, NoLogYetError, open_machinery
+    from keen_client.cli.session import CLOSE_SECONDS, NoLogYetError, SignalNotes, open_machinery
     from keen_client.delivery.courier import FlushReport
     from keen_client.replay.night import send_document
 
     stop = _stop_at_signals() if follow else None
+    notes = SignalNotes()
     try:
         if stop is not None:
             _await_log(connection, stop)
-        with open_machinery(connection, background=True, needs_write_key=True) as machinery:
+        with open_machinery(connection, background=True, needs_write_key=True, notes=notes) as machinery:
             if stop is not None:
                 report = _follow(machinery, stop, CLOSE_SECONDS if timeout is None else timeout)
             else:
@@ -67,7 +68,8 @@ def send(follow: bool, timeout: float | None, connection: Connection, as_json: b
             f" left in the log: {report.pending:,} pending, {report.unknown:,} unknown"
         )
         if report.reason:
-            say(f"because: {report.reason}")
+            is_told = report.reason == notes.pause_reason
+            say(f"because: {'delivery waits, as the warning says' if is_told else report.reason}")
     bits = exit_codes.OK if report.is_drained else exit_codes.LEFT
     return bits | (exit_codes.NEW_DEAD_LETTERS if report.rejected else 0)
 

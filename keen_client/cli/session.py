@@ -80,9 +80,12 @@ class NoLogYetError(EventLogError):
 
 
 def is_unmade(place: Path) -> bool:
-    """Whether there is no log at *place*, nor what is left of a damaged one."""
-    directory = LogDirectory(place)
-    return not (directory.exists() or directory.state.exists() or directory.segments.exists())
+    """Whether there is no log at *place*, nor what is left of a damaged one.
+
+    Raises:
+        EventLogPermissionError, EventLogError: that cannot be told; nothing was read or changed.
+    """
+    return LogDirectory(place).is_unmade()
 
 
 @contextmanager
@@ -149,8 +152,9 @@ def open_machinery(
     background: bool = False,
     needs_write_key: bool = False,
     needs_read_key: bool = False,
+    notes: SignalNotes | None = None,
 ) -> Iterator[Machinery]:
-    """Everything a client has, over an existing log; warnings of delivery go to stderr.
+    """Everything a client has, over an existing log; warnings of delivery go to stderr, by *notes* where given.
 
     Raises:
         InvalidEnvironmentError: a key is needed and not there. Nothing was sent.
@@ -171,7 +175,7 @@ def open_machinery(
         log_config=settings.log_config,
         delivery_config=settings.delivery_config,
         background=background,
-        hooks=[SignalNotes()],
+        hooks=[SignalNotes() if notes is None else notes],
         make_log=False,
     )
     try:
@@ -181,13 +185,21 @@ def open_machinery(
 
 
 class SignalNotes:
-    """A hook that tells on stderr what may want a person; the same words are not repeated in a row."""
+    """A hook that tells on stderr what may want a person; the same words are not repeated in a row.
+
+    ``pause_reason``: why delivery waits, as it was told; empty while nothing hinders it.
+    """
 
     def __init__(self) -> None:
+        self.pause_reason = ""
         self._last = ""
 
     def __call__(self, signal: Signal) -> None:
         """Note one signal."""
+        if isinstance(signal, DeliveryPaused):
+            self.pause_reason = signal.reason
+        elif isinstance(signal, DeliveryResumed):
+            self.pause_reason = ""
         text = _words(signal)
         if text and text != self._last:
             self._last = text

@@ -67,7 +67,7 @@ def _percentile(value: float | str | None) -> int | float | None:
     ):
         raise InvalidQueryError(
             "percentile is not a number from 0 to 100 with at most two decimals; nothing was sent",
-            "such as 99 or 99.9",
+            "give one such as 99 or 99.9",
         )
     return int(number) if number == int(number) else float(number)
 
@@ -167,10 +167,14 @@ def _check_target(where: str, analysis_type: str, target_property: object, perce
         named(target_property, "target_property")
     elif target_property is not None:
         raise InvalidQueryError(f"{where} takes no target_property; nothing was sent", "leave it out")
-    if (analysis_type == "percentile") != (percentile is not None):
+    if analysis_type == "percentile" and percentile is None:
         raise InvalidQueryError(
-            f"{where}: percentile is for the analysis percentile, which needs it; nothing was sent",
-            "such as 99",
+            f"{where} needs to know which percentile; nothing was sent", "give percentile, such as 99 or 99.9"
+        )
+    if analysis_type != "percentile" and percentile is not None:
+        raise InvalidQueryError(
+            f"{where} takes no percentile; nothing was sent",
+            "leave it out, or ask for the analysis percentile",
         )
 
 

@@ -47,9 +47,18 @@ def normalise_base_url(text: str) -> str:
     if parts.query or parts.fragment:
         raise ConfigurationError("the base URL has a query or a fragment; nothing was sent", _HINT)
     path = parts.path.rstrip("/").removesuffix("/3.0").rstrip("/")
+    if "/3.0/" in path:
+        raise ConfigurationError(
+            "the base URL goes on after /3.0, where the client adds the project and the call; nothing was sent",
+            f"give {_origin(parts.scheme, host, port)}{path.partition('/3.0/')[0]}, and the project as the project id",
+        )
+    return f"{_origin(parts.scheme, host, port)}{path}"
+
+
+def _origin(scheme: str, host: str, port: int | None) -> str:
     shown_host = f"[{host}]" if ":" in host else host
-    shown_port = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
-    return f"{parts.scheme}://{shown_host}{shown_port}{path}"
+    shown_port = "" if port is None or port == _DEFAULT_PORTS[scheme] else f":{port}"
+    return f"{scheme}://{shown_host}{shown_port}"
 
 
 def is_loopback(base_url: str) -> bool:

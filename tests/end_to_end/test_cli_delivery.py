@@ -319,3 +319,20 @@ def test_the_doctor_tells_warnings_from_damage_and_repairs(shell: Shell, tmp_pat
         file.write(b"\xff" * 8192)
     damaged = shell.json("doctor", status=16)
     assert "segments" in {finding["name"] for finding in damaged["findings"] if finding["level"] == "damage"}
+
+
+def test_why_delivery_waits_is_told_once(tmp_path: Path) -> None:
+    """The warning has the cause and what to do; the report refers to it."""
+    shell = Shell(
+        {
+            "KEEN_PROJECT_ID": "p",
+            "KEEN_WRITE_KEY": "w",
+            "KEEN_BASE_URL": "http://127.0.0.1:1",
+            "KEEN_LOG": str(tmp_path / "log"),
+        }
+    )
+    shell.json("record", "things", stdin=lines(1))
+    done = shell.run("send", "--timeout", "1")
+    assert done.returncode == 32
+    assert (done.stdout + done.stderr).count("did not reach the server") == 1
+    assert done.stdout.endswith("because: delivery waits, as the warning says\n")

@@ -232,3 +232,10 @@ def test_switched_off_recording_checks_and_keeps_nothing(tmp_path: Path) -> None
     assert [refusal["line"] for refusal in document["refusals"]] == [2]
     assert result.exit_code == exit_codes.ERROR
     assert not (tmp_path / "log").exists()
+
+
+def test_a_missing_argument_is_told_in_one_line_without_escapes() -> None:
+    """Its choices stand in a row, as a person reads them."""
+    first = invoke("query").stderr.splitlines()[0]
+    assert first.startswith("error: Missing argument 'ANALYSIS'. Choose from: average, count, count_unique, ")
+    assert "\\" not in first

@@ -95,8 +95,8 @@ def test_a_timeframe_is_a_word_or_two_times() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("7_days", "not a relative timeframe"),
-        ("", "not a relative timeframe"),
+        ("7_days", "neither a word of Keen's"),
+        ("", "neither a word of Keen's"),
         ("2026-10-01T00:00:00/2026-10-02", "no time zone"),
         ("2026-10-02/2026-10-01", "not after its start"),
         ("2026-10-01/", "not a time"),
@@ -152,3 +152,12 @@ def test_steps_are_a_list_in_a_file(tmp_path: Path) -> None:
     file.write_text("steps", encoding="utf-8")
     with pytest.raises(click.UsageError, match="not JSON"):
         read_steps(file)
+
+
+@pytest.mark.parametrize("text", ["foo", "2026-10-01", "7 days"])
+def test_a_wrong_timeframe_is_told_in_the_words_of_the_command_line(text: str) -> None:
+    """START/END is what one types here; the dict of the Python interface is not."""
+    told = _refused(TimeframeWords(), text)
+    assert repr(text) in told
+    assert "START/END, such as 2026-10-01/2026-11-01" in told
+    assert "{" not in told

@@ -57,3 +57,18 @@ def test_what_is_no_base_url_is_refused_without_repeating_secrets(bad: str) -> N
         normalise_base_url(bad)
     assert "hunter2" not in str(caught.value) + str(caught.value.hint)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("https://API.keen.io/3.0/projects/5f", "https://api.keen.io"),
+        ("http://[::1]:8200/3.0/projects/5f/events/", "http://[::1]:8200"),
+        ("https://gateway.example/keen/3.0/projects/5f/3.0", "https://gateway.example/keen"),
+    ],
+)
+def test_the_url_of_a_call_is_refused_with_what_to_write_instead(given: str, wanted: str) -> None:
+    """The client adds /3.0/projects/… itself: with it, every request would go to a path that no server has."""
+    with pytest.raises(ConfigurationError, match=r"goes on after /3\.0.*nothing was sent") as caught:
+        normalise_base_url(given)
+    assert (caught.value.hint or "").startswith(f"give {wanted}, ")
