@@ -306,10 +306,13 @@ class _Walker:
     def _date(self, value: date, _path: str, _depth: int) -> str:
         return value.isoformat()
 
-    def _decimal(self, value: Decimal, path: str, _depth: int) -> orjson.Fragment:
+    def _decimal(self, value: Decimal, path: str, depth: int) -> orjson.Fragment:
         if not value.is_finite() or not math.isfinite(float(value)):
             raise self._fault(path, "is not a finite number", "leave it out or send null")
-        return orjson.Fragment(str(value))
+        text = str(value)
+        if "." not in text and "E" not in text:  # an integer in JSON too, and bounded as one
+            self._integer(int(value), path, depth)
+        return orjson.Fragment(text)
 
     def _uuid(self, value: UUID, _path: str, _depth: int) -> str:
         return str(value)

@@ -107,6 +107,13 @@ def test_rich_values_have_a_json_form() -> None:
     }
 
 
+def test_a_decimal_travels_with_its_digits() -> None:
+    """As far as integers reach; what has a point or an exponent is a double at Keen, and has no such bound."""
+    amounts = ("9223372036854775807", "-9223372036854775808", "12345678901234567890.5", "1E+30", "0.10", "-0")
+    body = encode_event("c", {"a": [Decimal(amount) for amount in amounts]}).body
+    assert body == f'{{"a":[{",".join(amounts)}]}}'
+
+
 def test_a_record_can_be_the_event() -> None:
     """Classes of attrs and dataclasses are events as they are."""
     assert encode_event("c", Book("T", 1)).body == '{"title":"T","pages":1}'
@@ -120,6 +127,8 @@ def test_a_record_can_be_the_event() -> None:
         ({"a": math.inf}, "a", "infinite"),
         ({"a": Decimal("NaN")}, "a", "finite"),
         ({"a": 2**63}, "a", "integer"),
+        ({"a": Decimal(2**63)}, "a", "integer"),
+        ({"a": {"b": [Decimal(-(2**63) - 1)]}}, "a.b[0]", "integer"),
         ({"a": "x" * 10_000}, "a", "10,000"),
         ({"a": "\ud800"}, "a", "surrogate"),
         ({"a": object()}, "a", "is of type object, which has no JSON form"),
