@@ -52,6 +52,14 @@ class FlushReport:
         return self.pending == 0 and self.unknown == 0
 
 
+@attrs.frozen
+class _Trouble:
+    """Why the first lane's last round failed, and how many in a row did."""
+
+    reason: str
+    times: int
+
+
 class _Stillness:
     """Whether a backlog that somebody else works on has not changed for long."""
 
@@ -91,6 +99,7 @@ class Courier:
         self._idle = threading.Condition()
         self._lanes: list[threading.Thread] = []
         self._urgent = 0
+        self._trouble: _Trouble | None = None
 
     def notify(self) -> None:
         """Say that an event was recorded: starts the background thread when it is first needed."""
@@ -123,14 +132,15 @@ class Courier:
         """Send what lies in the log now, and report. Whoever is the elected sender does it; this waits for it.
 
         Without a time limit it ends when nothing is left that can be sent, when
-        five attempts in a row brought nothing, or when another sender moved
-        nothing for a minute. Where no background thread sends, the requests are
-        made here, and none outlasts the time limit: what it brought to the
-        server is unknown then. After a first one none is begun for which less
+        five attempts in a row brought nothing or failed at the log itself, or
+        when another sender moved nothing for a minute. Where no background
+        thread sends, the requests are made here, and none outlasts the time
+        limit: what it brought to the server is unknown then. After a first one none is begun for which less
         time is left than the last one took.
 
         Raises:
-            EventLogError: the log's own disk failed.
+            EventLogError: the log's own disk failed. Under the hands of the background thread, which goes on
+                trying, it is the report's ``reason``.
         """
         self._mind_fork()
         state = self._sender.log.state
@@ -139,6 +149,7 @@ class Courier:
             None if timeout_seconds is None else self._clock.monotonic_ns() + int(timeout_seconds * 1e9)
         )
         self._sender.forget_pause()
+        self._trouble = None
         was_elected = self._sender.holds_lock
         if self._background and not self._closed:
             self.notify()
@@ -178,12 +189,9 @@ class Courier:
             if is_sent_elsewhere:
                 if self._is_drained():
                     return ""
-                if self._sender.holds_lock:
-                    stillness.end()
-                elif stillness.lasts(self._sender.log.outbox.backlog()) and deadline_ns is None:
-                    return "another process is this log's sender, and nothing moved for a minute"
-                if deadline_ns is None and self._is_walled():
-                    return ""
+                reason = self._futility(stillness)
+                if reason is not None and deadline_ns is None:
+                    return reason
                 self._nap(0.02, deadline_ns)
                 continue
             stillness.end()
@@ -210,7 +218,18 @@ class Courier:
                 fruitless = 0 if step.accepted or step.rejected or step.turn is Turn.SPLIT else fruitless + 1
                 if deadline_ns is None and fruitless >= _FRUITLESS_MAX:
                     return ""
-        return "the time was up"
+        return "the time was up" if self._trouble is None else self._trouble.reason
+
+    def _futility(self, stillness: _Stillness) -> str | None:
+        """Why nothing is to be hoped for from whoever sends, as far as no pause tells; None while something is."""
+        trouble = self._trouble
+        if self._sender.holds_lock or trouble is not None:
+            stillness.end()
+        elif stillness.lasts(self._sender.log.outbox.backlog()):
+            return "another process is this log's sender, and nothing moved for a minute"
+        if trouble is not None and trouble.times >= _FRUITLESS_MAX:
+            return trouble.reason
+        return "" if self._is_walled() else None
 
     def _would_cut_off(self, deadline_ns: int | None, took_ns: int) -> bool:
         """Whether a request as long as the last would have to be cut off: only a query could tell what became of it."""
@@ -277,12 +296,15 @@ class Courier:
         while not stop.is_set():
             try:
                 nap_seconds = self._round()
+                self._trouble = None
             except KeenError as error:
                 self._tell_failure(f"{type(error).__name__}: {error.message}")
-                nap_seconds = self._sender.config.backoff_max_seconds / 10
+                nap_seconds = self._note_trouble(
+                    f"{error.message} ({error.hint})" if error.hint else error.message
+                )
             except Exception as error:  # noqa: BLE001 — the thread must outlive what it cannot name
                 self._tell_failure(type(error).__name__)
-                nap_seconds = self._sender.config.backoff_max_seconds / 10
+                nap_seconds = self._note_trouble(f"the sender failed ({type(error).__name__})")
             if nap_seconds > 0 and not stop.is_set():
                 woken = self._clock.wait(wake, nap_seconds)
                 wake.clear()
@@ -292,6 +314,13 @@ class Courier:
             self._sender.release()  # it may have been elected between close and its own end
         except KeenError as error:  # the log is gone, and its lock with it
             self._tell_failure(f"{type(error).__name__}: {error.message}")
+
+    def _note_trouble(self, reason: str) -> float:
+        """Keep why the round failed, for who waits for it; how long to nap: not as long while somebody does."""
+        former = self._trouble
+        self._trouble = _Trouble(reason, 1 if former is None else former.times + 1)
+        nap_seconds = self._sender.config.backoff_max_seconds / 10
+        return min(nap_seconds, _IDLE_SECONDS) if self._urgent else nap_seconds
 
     def _tell_failure(self, error: str) -> None:
         if not self._stop.is_set():  # what ends under a closing client is no failure: the log has it
