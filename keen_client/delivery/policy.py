@@ -16,7 +16,7 @@ from keen_client._foundation.randomness import Randomness
 from keen_client.delivery.config import TOKEN_TRUST_DAYS, DeliveryConfig
 from keen_client.delivery.outcome import Fate, Judgement, Outcome, Turn
 from keen_client.eventlog.entry import DeliveryState
-from keen_client.eventlog.outbox import Claimed, Settlement
+from keen_client.eventlog.outbox import HELD_MAX_MS, Claimed, Settlement
 from keen_client.transport.retry import RetryPolicy
 
 #: A server's Retry-After is honoured up to this many seconds.
@@ -68,8 +68,7 @@ class Policy:
         """
         wait_seconds = self._wait_seconds(judgement, failures)
         # A wall or a dead network is the sender's matter: with another key or tomorrow the events may go at once.
-        held = wait_seconds if judgement.turn is Turn.RATE_LIMITED else 0.0
-        due_ms = now_ms + int(held * MS_PER_SECOND)
+        held_seconds = wait_seconds if judgement.turn is Turn.RATE_LIMITED else 0.0
         settlements: list[Settlement] = []
         memo: dict[Outcome, Settlement] = {}
         for claimed, outcome in zip(entries, judgement.outcomes, strict=True):
@@ -80,19 +79,19 @@ class Policy:
             else:
                 settlement = memo.get(outcome)
                 if settlement is None:
-                    settlement = memo[outcome] = self._settle(outcome, due_ms, claimed)
+                    settlement = memo[outcome] = self._settle(outcome, claimed, now_ms, held_seconds)
                 settlements.append(settlement)
         return Decision(tuple(settlements), wait_seconds)
 
-    def _settle(self, outcome: Outcome, due_ms: int, claimed: Claimed) -> Settlement:
+    def _settle(self, outcome: Outcome, claimed: Claimed, now_ms: int, held_seconds: float) -> Settlement:
         if outcome.fate is Fate.REFUSED:
             return Settlement(DeliveryState.REJECTED, name=outcome.name, message=outcome.message)
         if outcome.fate is Fate.NOT_ACCEPTED:
+            # What nothing holds is due at no time: the clock that says when may be put right meanwhile.
+            due_ms = _due_ms(now_ms, held_seconds) if held_seconds else 0
             return Settlement(DeliveryState.PENDING, due_ms=due_ms, batch_max=claimed.was.batch_max)
-        wait_ms = int(self._jittered(claimed.was.failures + 1) * MS_PER_SECOND)
-        return Settlement(
-            DeliveryState.UNKNOWN, due_ms=due_ms + wait_ms, name=outcome.name, message=outcome.message
-        )
+        due_ms = _due_ms(now_ms, held_seconds + self._jittered(claimed.was.failures + 1))
+        return Settlement(DeliveryState.UNKNOWN, due_ms=due_ms, name=outcome.name, message=outcome.message)
 
     def _split(
         self, claimed: Claimed, outcome: Outcome, count: int, now_ms: int, accepted_batch: int
@@ -108,10 +107,9 @@ class Policy:
         was = claimed.was
         if was.alone and 0 < was.refused_batch < accepted_batch:
             return Settlement(DeliveryState.REJECTED, name=outcome.name, message=outcome.message)
-        wait_ms = int(self._jittered(was.failures + 1) * MS_PER_SECOND)
         return Settlement(
             DeliveryState.PENDING,
-            due_ms=now_ms + wait_ms,
+            due_ms=_due_ms(now_ms, self._jittered(was.failures + 1)),
             batch_max=1,
             refused_whole=True,
             refused_alone=True,
@@ -130,3 +128,8 @@ class Policy:
     def _jittered(self, failures: int) -> float:
         ceiling = self._waits.backoff_ceiling_seconds(max(1, failures))
         return self._randomness.uniform(ceiling / 2, ceiling)
+
+
+def _due_ms(now_ms: int, wait_seconds: float) -> int:
+    """When an entry that is held for *wait_seconds* is due."""
+    return now_ms + min(int(wait_seconds * MS_PER_SECOND), HELD_MAX_MS)

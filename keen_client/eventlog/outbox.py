@@ -38,6 +38,8 @@ from keen_client.events.stamps import attempt_number
 _RANGES_MAX: Final = 200
 #: An entry held back until a query has settled it is due at this time: never.
 NEVER_MS: Final = 2**62
+#: No other entry is held for longer. What seems to be was noted by a clock that was ahead, and is due.
+HELD_MAX_MS: Final = MS_PER_HOUR
 
 
 @attrs.frozen(slots=True)
@@ -69,7 +71,8 @@ class Claim:
 class Settlement:
     """What became of one claimed entry.
 
-    ``due_ms``: not to be sent again before. ``batch_max``: send it next in a
+    ``due_ms``: not to be sent again before; 0, ``NEVER_MS``, or at most
+    ``HELD_MAX_MS`` from now. ``batch_max``: send it next in a
     batch of at most so many (0: no bound). ``refused_whole``: its batch was
     refused as one; ``refused_alone``: and it was the only entry in it. ``name`` and ``message``: the server's words.
     """
@@ -157,9 +160,10 @@ class Outbox:
         with self._state.reading() as db:
             return _select(
                 db,
-                "(state IN ('replay', 'pending') OR (state = 'unknown' AND first_ms >= ?)) AND due_ms <= ?"
+                "(state IN ('replay', 'pending') OR (state = 'unknown' AND first_ms >= ?))"
+                " AND due_ms < ? AND NOT due_ms BETWEEN ? AND ?"
                 f" ORDER BY state = 'replay' DESC, due_ms, origin, seq_lo LIMIT {_RANGES_MAX}",
-                (NEVER_MS if since_ms is None else since_ms, now_ms),
+                (NEVER_MS if since_ms is None else since_ms, NEVER_MS, now_ms + 1, now_ms + HELD_MAX_MS),
             )
 
     def _claim_again(
@@ -271,7 +275,7 @@ class Outbox:
     def _postpone(self, row: Range, now_ms: int) -> None:
         """An entry that cannot be read cannot be sent: look again in an hour, `doctor` names it meanwhile."""
         with self._state.transaction() as db:
-            replace_range(db, row, [attrs.evolve(row, due_ms=now_ms + MS_PER_HOUR)])
+            replace_range(db, row, [attrs.evolve(row, due_ms=now_ms + HELD_MAX_MS)])
 
     def _next_batch(self, db: sqlite3.Connection) -> int:
         self._state.count("batches", 1)
@@ -401,12 +405,13 @@ class Outbox:
         )
 
     def next_due_ms(self, resend_unknown_since_ms: int | None = None) -> int | None:
-        """When the next entry that waits becomes due; None when none waits for a time."""
+        """When the next entry that waits becomes due; 0: it is already. None when none waits for a time."""
+        held_ms = self._clock.wall_ms() + HELD_MAX_MS
         with self._state.reading() as db:
             row = db.execute(
-                "SELECT min(due_ms) FROM ranges WHERE (state IN ('replay', 'pending')"
-                " OR (state = 'unknown' AND first_ms >= ?)) AND due_ms < ?",
-                (NEVER_MS if resend_unknown_since_ms is None else resend_unknown_since_ms, NEVER_MS),
+                "SELECT min(CASE WHEN due_ms <= ? THEN due_ms ELSE 0 END) FROM ranges"
+                " WHERE (state IN ('replay', 'pending') OR (state = 'unknown' AND first_ms >= ?)) AND due_ms < ?",
+                (held_ms, NEVER_MS if resend_unknown_since_ms is None else resend_unknown_since_ms, NEVER_MS),
             ).fetchone()
         return None if row[0] is None else int(row[0])
 
