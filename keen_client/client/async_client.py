@@ -100,7 +100,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
         #: See :class:`KeenClient`; writes are the delivery's, which the given http_client does not serve.
         self.get_timeout: Final = self._sync.get_timeout if own_timeout else None
         self.post_timeout: Final = self._sync.post_timeout
-        event_log = self._sync.event_log
+        self._core = self._sync._core  # noqa: SLF001 — the twins share it
+        event_log = self._core.event_log
         self._committer = None if event_log is None else Committer(event_log)
 
     # ---- recording ----------------------------------------------------------------------
@@ -112,11 +113,11 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
         timestamp: datetime | str | None = None,
     ) -> Receipt:
         """See :meth:`KeenClient.add_event`. A cancelled task's event may have been recorded."""
-        event = self._sync.encode(event_collection, event_body, timestamp)
+        event = self._core.encode(event_collection, event_body, timestamp)
         if self._committer is None:
-            return self._sync.paper_receipt(event)
+            return self._core.paper_receipt(event)
         recorded = await self._committer.record(event)
-        self._sync.notify()
+        self._core.notify()
         return Receipt(str(recorded.id), event.collection, ms_to_datetime(recorded.timestamp_ms))
 
     async def add_events(self, events: Mapping[str, Iterable[EventBody]]) -> dict[str, list[Receipt]]:
@@ -131,16 +132,16 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
 
     async def query(self, analysis: Query, *, all_keys: bool = False) -> Any:
         """See :meth:`KeenClient.query`."""
-        self._sync.need_machinery()
+        self._core.need_machinery()
         return await self._api.query(analysis, all_keys=all_keys)
 
     async def run_steps(self, steps: Steps[StepsT]) -> StepsT:
         """See :meth:`KeenClient.run_steps`. After a cancellation the outcome of a change is unknown."""
-        self._sync.need_machinery()
+        self._core.need_machinery()
         return await self._api.run_steps(steps)
 
     def _log_for_deletion(self) -> EventLog:
-        return self._sync.need_machinery().log
+        return self._core.need_machinery().log
 
     def generate_image_beacon(
         self,

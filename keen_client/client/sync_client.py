@@ -15,6 +15,7 @@ from keen_client.api.beacon import image_beacon_url
 from keen_client.api.project import Project
 from keen_client.api.steps import Steps
 from keen_client.client.analyst import Analyst
+from keen_client.client.core import Core
 from keen_client.client.deleting import Deleter
 from keen_client.client.log_view import LogView
 from keen_client.client.receipt import Receipt
@@ -22,7 +23,7 @@ from keen_client.client.settings import read_settings
 from keen_client.client.wiring import Machinery, Seams
 from keen_client.delivery.config import DeliveryConfig, UnknownPolicy
 from keen_client.delivery.courier import FlushReport
-from keen_client.errors import ClientClosedError, InvalidEventError
+from keen_client.errors import InvalidEventError
 from keen_client.eventlog.config import Durability, LogConfig
 from keen_client.eventlog.log import EventLog
 from keen_client.events.encoding import EncodedEvent, EventBody, NaiveDatetimes, encode_event
@@ -99,7 +100,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         delivery_config: DeliveryConfig | None = None,
         seams: Seams | None = None,
     ) -> None:
-        self._settings = read_settings(
+        settings = read_settings(
             {
                 "project_id": project_id,
                 "write_key": write_key,
@@ -113,15 +114,13 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         #: Seconds that a read and a write wait for an answer; None: as long as the given http_client does.
         self.get_timeout: Final = _seconds(get_timeout, Timeouts.for_reads(), http_client)
         self.post_timeout: Final = _seconds(post_timeout, Timeouts.for_writes(), http_client)
-        self._naive: NaiveDatetimes = naive_datetimes
         self._seams = seams or Seams()
-        self._closed = False
-        self._machinery: Machinery | None = None
+        machinery: Machinery | None = None
         log_config = log_config or LogConfig(durability=durability)
         delivery_config = delivery_config or DeliveryConfig(unknown=unknown)
-        if not self._settings.is_disabled:
-            self._machinery = Machinery(
-                self._settings,
+        if not settings.is_disabled:
+            machinery = Machinery(
+                settings,
                 log_config=log_config,
                 delivery_config=delivery_config,
                 background=background,
@@ -131,6 +130,8 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
                 post_timeout=post_timeout,
                 seams=self._seams,
             )
+        self._core = Core(settings, machinery, naive_datetimes, self._seams.clock)
+        if machinery is not None:
             _open_clients.add(self)
 
     # ---- recording ----------------------------------------------------------------------
@@ -152,11 +153,11 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
                 (:class:`RecordOutcomeUnknownError`: it may have been).
             ClientClosedError: after :meth:`close`. Nothing was recorded.
         """
-        event = self.encode(event_collection, event_body, timestamp)
-        if self._machinery is None:
-            return self.paper_receipt(event)
-        recorded = self._machinery.log.record(event)
-        self._machinery.courier.notify()
+        event = self._core.encode(event_collection, event_body, timestamp)
+        if self._core.machinery is None:
+            return self._core.paper_receipt(event)
+        recorded = self._core.machinery.log.record(event)
+        self._core.notify()
         return Receipt(str(recorded.id), event.collection, ms_to_datetime(recorded.timestamp_ms))
 
     def add_events(self, events: Mapping[str, Iterable[EventBody]]) -> dict[str, list[Receipt]]:
@@ -183,10 +184,10 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         return result
 
     def _record_all(self, encoded: Sequence[EncodedEvent]) -> list[Receipt]:
-        if self._machinery is None:
-            return [self.paper_receipt(event) for event in encoded]
-        recorded = self._machinery.log.record_all(encoded)
-        self._machinery.courier.notify()
+        if self._core.machinery is None:
+            return [self._core.paper_receipt(event) for event in encoded]
+        recorded = self._core.machinery.log.record_all(encoded)
+        self._core.notify()
         return [
             Receipt(str(r.id), e.collection, ms_to_datetime(r.timestamp_ms))
             for e, r in zip(encoded, recorded, strict=True)
@@ -196,7 +197,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         self, events: Mapping[str, Iterable[EventBody]]
     ) -> Iterator[tuple[str, EncodedEvent | InvalidEventError]]:
         """Each event with its collection, in order, or why it is refused; raises what is wrong with the whole call."""
-        self._mind_closed()
+        self._core.mind_closed()
         if not isinstance(events, Mapping):
             raise InvalidEventError(
                 f"add_events takes a mapping of collections, not a {type(events).__name__}; nothing was recorded",
@@ -207,7 +208,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
             _check_list(collection, bodies)
             for index, body in enumerate(bodies):
                 try:
-                    event = encode_event(collection, body, naive_datetimes=self._naive)
+                    event = encode_event(collection, body, naive_datetimes=self._core.naive_datetimes)
                 except InvalidEventError as error:
                     _place(error, collection, index)
                     yield collection, error
@@ -217,45 +218,22 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
                 check_call_size(count, size_bytes)
                 yield collection, event
 
-    # ---- what the async twin is built from ----------------------------------------------
-
-    def encode(
-        self, event_collection: str, event_body: EventBody, timestamp: datetime | str | None = None
-    ) -> EncodedEvent:
-        """Validate one event as :meth:`add_event` does, and record nothing."""
-        self._mind_closed()
-        return encode_event(event_collection, event_body, timestamp, naive_datetimes=self._naive)
-
-    @property
-    def event_log(self) -> EventLog | None:
-        """The log underneath; None where recording is switched off."""
-        return None if self._machinery is None else self._machinery.log
+    # ---- what it is for -----------------------------------------------------------------
 
     @property
     def project(self) -> Project:
         """The project and its keys; printing it shows none."""
-        return self._settings.project
+        return self._core.settings.project
 
     @property
     def project_id(self) -> str:
         """Which project."""
-        return self._settings.project_id
+        return self._core.settings.project_id
 
     @property
     def base_url(self) -> str:
         """The server, the part before ``/3.0``."""
-        return self._settings.base_url
-
-    def notify(self) -> None:
-        """Tell the background sender that an event was recorded."""
-        if self._machinery is not None:
-            self._machinery.courier.notify()
-
-    def paper_receipt(self, event: EncodedEvent) -> Receipt:
-        """The receipt of an event that was validated and not recorded."""
-        now_ms = self._seams.clock.wall_ms()
-        timestamp_ms = now_ms if event.timestamp_ms is None else event.timestamp_ms
-        return Receipt(None, event.collection, ms_to_datetime(timestamp_ms))
+        return self._core.settings.base_url
 
     # ---- delivery -----------------------------------------------------------------------
 
@@ -265,20 +243,20 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         Without a limit it ends when nothing is left that can be sent, or when
         five attempts in a row brought nothing. What is left stays in the log.
         """
-        self._mind_closed()
-        if self._machinery is None:
+        self._core.mind_closed()
+        if self._core.machinery is None:
             return FlushReport(0, 0, 0, 0)
-        return self._machinery.courier.flush(timeout)
+        return self._core.machinery.courier.flush(timeout)
 
     def close(self, timeout: float | None = None) -> None:
         """Send for at most *timeout* seconds (2 by default), then stop. What is left stays in the log. Idempotent."""
-        if self._closed:
+        if self._core.is_closed:
             return
-        self._closed = True
+        self._core.is_closed = True
         _open_clients.discard(self)
-        if self._machinery is not None:
-            limit = self._machinery.sender.config.close_seconds if timeout is None else timeout
-            self._machinery.close(limit)
+        if self._core.machinery is not None:
+            limit = self._core.machinery.sender.config.close_seconds if timeout is None else timeout
+            self._core.machinery.close(limit)
 
     # ---- asking -------------------------------------------------------------------------
 
@@ -289,14 +267,14 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
             ApiError: the query did not succeed; nothing was changed.
             InvalidEnvironmentError: there is no read key.
         """
-        return self.need_machinery().api.query(analysis, all_keys=all_keys)
+        return self._core.need_machinery().api.query(analysis, all_keys=all_keys)
 
     def run_steps(self, steps: Steps[StepsT]) -> StepsT:
         """Carry out a call of several requests; all administration stands on it."""
-        return self.need_machinery().api.run_steps(steps)
+        return self._core.need_machinery().api.run_steps(steps)
 
     def _log_for_deletion(self) -> EventLog:
-        return self.need_machinery().log
+        return self._core.need_machinery().log
 
     def generate_image_beacon(
         self,
@@ -309,7 +287,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         It is not recorded in the log, so verification counts it as foreign, and
         it holds the write key. Without *timestamp* its time is that of loading.
         """
-        return image_beacon_url(self.project, self.encode(event_collection, event_body, timestamp))
+        return image_beacon_url(self.project, self._core.encode(event_collection, event_body, timestamp))
 
     # ---- proof --------------------------------------------------------------------------
 
@@ -389,7 +367,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         )
 
     def _night(self, preset: str, settle: str | None, budget: Budget) -> Night:
-        machinery = self.need_machinery()
+        machinery = self._core.need_machinery()
         return Night(
             log=machinery.log,
             api=machinery.api,
@@ -405,30 +383,9 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
     @property
     def log(self) -> LogView:
         """Read access to the local log."""
-        return LogView(self.need_machinery().log, self._mind_closed)
+        return LogView(self._core.need_machinery().log, self._core.mind_closed)
 
     # ---- life ---------------------------------------------------------------------------
-
-    def need_machinery(self) -> Machinery:
-        """What the client is made of.
-
-        Raises:
-            ClientClosedError: it is closed, or switched off.
-        """
-        self._mind_closed()
-        if self._machinery is None:
-            raise ClientClosedError(
-                "this client is switched off (enabled=False or KEEN_DISABLED): it has no log and asks nothing",
-                "switch it on to query, verify or replay",
-            )
-        return self._machinery
-
-    def _mind_closed(self) -> None:
-        if self._closed:
-            raise ClientClosedError(
-                "the client is closed; nothing was recorded or sent, and what was recorded before is in the log",
-                "make a new client",
-            )
 
     def __enter__(self) -> Self:
         return self
@@ -439,7 +396,9 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         self.close()
 
     def __repr__(self) -> str:
-        return f"KeenClient(project_id={self._settings.project_id!r}, log={str(self._settings.log)!r})"
+        return (
+            f"KeenClient(project_id={self._core.settings.project_id!r}, log={str(self._core.settings.log)!r})"
+        )
 
 
 def _seconds(given: float | None, usual: Timeouts, http_client: HttpClient | None) -> float | None:

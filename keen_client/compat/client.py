@@ -158,7 +158,7 @@ class KeenClient(sync_client.KeenClient):
 
     def _need_write_key(self) -> None:
         """Without one, events would pile up in the log and never be sent: keen 0.7 refuses them too."""
-        if self.event_log is not None:
+        if self._core.event_log is not None:
             self.project.key_for("write")
 
 

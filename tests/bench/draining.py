@@ -84,7 +84,7 @@ def drain(directory: Path, url: str, batches: int, rounds: int) -> str:
 
 
 def _outbox(client: KeenClient) -> Outbox:
-    log = client.event_log
+    log = client._core.event_log
     assert log is not None
     return log.outbox
 

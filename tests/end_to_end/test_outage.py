@@ -45,7 +45,7 @@ def test_an_outage_loses_and_doubles_nothing(tmp_path: Path, trouble: Callable[[
     with LocalServer(seed=1) as server, HostileProxy(server.url) as proxy:
         keys = (server.project_id, server.write_key, server.read_key)
         with KeenClient(*keys, base_url=proxy.url, log=tmp_path / "log", delivery_config=quick) as keen:
-            machinery = keen.need_machinery()
+            machinery = keen._core.need_machinery()
             probe = TokenProbe(machinery.log.state, machinery.api, machinery.clock, machinery.randomness)
             probe.send(ready_after_ms=0)
             assert probe.read()

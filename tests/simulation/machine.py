@@ -124,9 +124,9 @@ class Machine:
 
 def abandon(client: KeenClient) -> None:
     """Close what *client* has open without a word to anybody; it is as good as killed."""
-    client._closed = True  # no last attempt at the interpreter's exit either
-    if client.event_log is not None:
-        client.event_log.close()
+    client._core.is_closed = True  # no last attempt at the interpreter's exit either
+    if client._core.event_log is not None:
+        client._core.event_log.close()
 
 
 def copy_log(source: Path, target: Path) -> None:

@@ -101,7 +101,7 @@ class Swarm:
     @property
     def log(self) -> EventLog:
         """Its log."""
-        log = self.world.client.event_log
+        log = self.world.client._core.event_log
         assert log is not None
         return log
 

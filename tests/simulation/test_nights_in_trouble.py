@@ -23,7 +23,7 @@ def world(tmp_path: Path, seed: int) -> Iterator[World]:
 
 
 def _honoured(world: World) -> bool | None:
-    log = world.client.event_log
+    log = world.client._core.event_log
     assert log is not None
     return tokens_honoured(log.state, world.clock.wall_ms())
 

@@ -346,6 +346,6 @@ class World:
 
     def dead_ids(self) -> set[str]:
         """The events that the client holds as dead letters."""
-        log = self.client.event_log
+        log = self.client._core.event_log
         assert log is not None
         return {str(letter.id) for letter in log.dead_letters.list()}

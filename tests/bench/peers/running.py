@@ -149,7 +149,7 @@ def _measure(
 def _lay_out(url: str, log: Path) -> None:
     """Make the log and have the server probed for tokens, which the first nightly job of a log does by itself."""
     with KeenClient(PROJECT, KEY, KEY, base_url=url, log=log, background=False) as client:
-        machinery = client.need_machinery()
+        machinery = client._core.need_machinery()
         probe = TokenProbe(machinery.log.state, machinery.api, machinery.clock, machinery.randomness)
         probe.send(ready_after_ms=0)
         if not probe.read():

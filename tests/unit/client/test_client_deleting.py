@@ -113,7 +113,7 @@ def test_what_was_deleted_whole_is_written_off_once_it_is_proven_absent(
     assert (len(window.missing), window.eligible) == (2, ())
     (window,) = _verify(shop, collection).windows
     assert (window.state, window.local_count, window.server_count) == ("final", 1, 1)
-    assert shop.need_machinery().log.state.counter("deleted") >= 2
+    assert shop._core.need_machinery().log.state.counter("deleted") >= 2
 
 
 def test_what_filters_took_is_written_off_when_somebody_accepts_it(shop: KeenClient, collection: str) -> None:
@@ -232,10 +232,10 @@ def test_the_whole_collection_is_held_back_at_all_times(shop: KeenClient, collec
     shop.delete_events(collection)
     entries = [
         entry
-        for name in shop.need_machinery().log.shelf.names()
-        for entry in shop.need_machinery().log.shelf.entries(name.origin, 1, 100)
+        for name in shop._core.need_machinery().log.shelf.names()
+        for entry in shop._core.need_machinery().log.shelf.entries(name.origin, 1, 100)
     ]
-    held = Deletions(shop.need_machinery().log.state).held_back(entries)
+    held = Deletions(shop._core.need_machinery().log.state).held_back(entries)
     assert {str(entry_id) for entry_id in held} == {str(entry.id) for entry in entries}
     assert long_ago.id in {str(entry_id) for entry_id in held}
 
@@ -263,10 +263,10 @@ def test_the_async_twin_notes_it_too(server: LocalServer, tmp_path: Path, collec
         ) as client:
             with pytest.raises(NotFoundError):
                 await client.delete_events(collection)
-            before = len(Deletions(client._sync.need_machinery().log.state).all())
+            before = len(Deletions(client._core.need_machinery().log.state).all())
             await client.add_event(collection, {})
             await client.flush()
             assert await client.delete_events(collection) is True
-            return before, len(Deletions(client._sync.need_machinery().log.state).all())
+            return before, len(Deletions(client._core.need_machinery().log.state).all())
 
     assert asyncio.run(run()) == (0, 1)

@@ -175,8 +175,8 @@ def test_close_is_bounded_at_a_server_that_never_answers(make_client: MakeClient
                 thread.join(30)
         again = make_client(base_url=url, log=place)
         assert [logged.id for logged in again.log.entries()] == [receipt.id]
-        assert again.event_log is not None
-        again.need_machinery().sender.acquire()
+        assert again._core.event_log is not None
+        again._core.need_machinery().sender.acquire()
         assert again.log.backlog().unknown == 1
 
 
@@ -199,14 +199,14 @@ def test_a_request_without_end_does_not_keep_the_log_from_the_next_client(
     first.close(0)
 
     second = make_client(log=place, http_client=desk.http)
-    assert not second.need_machinery().sender.acquire()
+    assert not second._core.need_machinery().sender.acquire()
     leave.set()
     for thread in threading.enumerate():
         if thread.name.startswith("keen-client-sender"):
             thread.join(30)
     desk.answer = lambda request: None
 
-    assert second.need_machinery().sender.acquire()
+    assert second._core.need_machinery().sender.acquire()
     assert second.log.backlog().unknown == 1
 
 
@@ -216,11 +216,9 @@ def _calls(client: KeenClient) -> dict[str, Callable[[], object]]:
         "add_event": lambda: client.add_event("c", {}),
         "add_events": lambda: client.add_events({}),
         "flush": client.flush,
-        "encode": lambda: client.encode("c", {}),
         "verify": lambda: client.verify(T0, T1),
         "replay": lambda: client.replay(T0, T1),
         "nightly": client.nightly,
-        "need_machinery": client.need_machinery,
         "log": lambda: client.log,
         "run_steps": lambda: client.run_steps(get_all_collections()),
         "generate_image_beacon": lambda: client.generate_image_beacon("c", {}),
@@ -259,7 +257,7 @@ def _calls(client: KeenClient) -> dict[str, Callable[[], object]]:
 
 
 #: Public, and harmless at any time.
-_HARMLESS = {"close", "query", "event_log", "project", "notify", "paper_receipt"} | {
+_HARMLESS = {"close", "query", "project"} | {
     "project_id",
     "base_url",
     "get_timeout",
@@ -316,7 +314,7 @@ def test_failing_hooks_stop_nothing_and_are_counted(make_client: MakeClient, des
     )
     ids = [receipt.id for receipt in client.add_events({"c": [{}] * 5})["c"]]
     assert client.flush(30).acknowledged == 5
-    hooks = client.need_machinery().hooks
+    hooks = client._core.need_machinery().hooks
     client.close()
 
     assert desk.ids == ids
@@ -372,7 +370,7 @@ def test_of_two_clients_of_one_log_one_sends(make_client: MakeClient, desk: Any,
         ids += [client.add_event("c", {}).id for client in (first, second)]
     assert second.flush(30).is_drained
     assert set(used) == {0}
-    assert not second.need_machinery().sender.holds_lock
+    assert not second._core.need_machinery().sender.holds_lock
 
     first.close()
     ids += [second.add_event("c", {}).id for _ in range(5)]
@@ -388,13 +386,13 @@ def test_of_two_clients_of_one_log_one_sends(make_client: MakeClient, desk: Any,
 def test_closing_one_client_leaves_the_sending_to_the_other(make_client: MakeClient, tmp_path: Path) -> None:
     """The close of a client that is not the sender does not take the lock from the one that is."""
     first, second = (make_client(log=tmp_path / "shared") for _ in range(2))
-    assert first.need_machinery().sender.acquire()
-    assert not second.need_machinery().sender.acquire()
+    assert first._core.need_machinery().sender.acquire()
+    assert not second._core.need_machinery().sender.acquire()
 
     second.close()
 
-    assert first.need_machinery().sender.holds_lock
-    assert not make_client(log=tmp_path / "shared").need_machinery().sender.acquire()
+    assert first._core.need_machinery().sender.holds_lock
+    assert not make_client(log=tmp_path / "shared")._core.need_machinery().sender.acquire()
 
 
 def test_flush_by_hand_lets_the_log_go_again(make_client: MakeClient, desk: Any, tmp_path: Path) -> None:
@@ -412,7 +410,7 @@ def test_flush_gives_up_on_a_sender_that_does_nothing(
 ) -> None:
     """While another holds the lock and moves nothing, a flush without limit ends within a minute, and says why."""
     idle = make_client(log=tmp_path / "shared")
-    assert idle.need_machinery().sender.acquire()
+    assert idle._core.need_machinery().sender.acquire()
     clock = _NamedWaits()
     client = make_client(log=tmp_path / "shared", http_client=desk.http, seams=Seams(clock=clock))
     client.add_event("c", {})

@@ -78,7 +78,7 @@ def test_a_careless_servers_words_are_not_repeated(
         client.add_event("c", {"name": CONTENT})
         report = client.flush(timeout=1)
         assert _leaks(everything_logged.text, signals, report, repr(client), str(client)) == []
-        log = client.event_log
+        log = client._core.event_log
         assert log is not None
         letters = [*log.dead_letters.list(), *log.dead_letters.list("unsure")]
     assert all(WRITE not in repr(letter) for letter in letters)
@@ -130,14 +130,14 @@ def test_what_stands_about_shows_no_key(make_client: MakeClient, desk: Any) -> N
     client = make_client(http_client=desk.http, write_key=WRITE, read_key=READ, master_key=MASTER)
     client.add_event("c", {})
     client.flush()
-    machinery = client.need_machinery()
+    machinery = client._core.need_machinery()
     parts = [client, machinery, machinery.settings, machinery.api, machinery.sender, machinery.courier]
     assert _leaks(*map(repr, parts), repr(client.project), repr(client.log), vars(client)) == []
     for key in (client.project.write_key, client.project.read_key, client.project.master_key):
         with pytest.raises(TypeError):
             pickle.dumps(key)
-    assert client.event_log is not None
-    place = client.event_log.directory.path
+    assert client._core.event_log is not None
+    place = client._core.event_log.directory.path
     client.close()
     stored = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
     assert [secret for secret in (WRITE, READ, MASTER) if secret.encode() in stored] == []

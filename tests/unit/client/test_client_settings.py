@@ -204,8 +204,8 @@ def test_configs_are_frozen_values(make: type) -> None:
 def test_a_whole_config_wins_over_its_shortcuts(make_client: MakeClient) -> None:
     """`log_config` is the whole of the log's settings."""
     client = make_client(durability="full", log_config=LogConfig(durability="normal"))
-    assert client.event_log is not None
-    assert client.event_log.config.durability == "normal"
+    assert client._core.event_log is not None
+    assert client._core.event_log.config.durability == "normal"
 
 
 def test_settings_show_no_key() -> None:

@@ -87,7 +87,7 @@ class Rig:
         self.clock.advance(hours * 3600)
 
     def night(self, preset: str = "immediate", **settings: Any) -> Night:
-        machinery = self.client.need_machinery()
+        machinery = self.client._core.need_machinery()
         return Night(
             log=machinery.log,
             api=machinery.api,
@@ -103,11 +103,11 @@ class Rig:
 
     @property
     def runs(self) -> Runs:
-        return Runs(self.client.need_machinery().log.state, self.clock)
+        return Runs(self.client._core.need_machinery().log.state, self.clock)
 
     def replayed(self) -> list[tuple[int, str, int]]:
         """(run, id, tier) of all runs' lists."""
-        with self.client.need_machinery().log.state.reading() as db:
+        with self.client._core.need_machinery().log.state.reading() as db:
             rows = db.execute("SELECT run, origin, seq, tier FROM run_entries ORDER BY run, origin, seq")
             return [(run, str(EntryId(origin, seq)), tier) for run, origin, seq, tier in rows]
 

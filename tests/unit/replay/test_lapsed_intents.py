@@ -22,7 +22,7 @@ DAY = ("2026-10-01", "2026-10-02")
 
 
 def log_of(rig: Any) -> Any:
-    return rig.client.need_machinery().log
+    return rig.client._core.need_machinery().log
 
 
 def begin(rig: Any, ids: list[EntryId], tier: int = 0) -> int:

@@ -72,7 +72,7 @@ def test_a_killed_night_is_taken_up_with_what_it_did_not_reach(
 
         return query
 
-    api = rig.client.need_machinery().api
+    api = rig.client._core.need_machinery().api
     monkeypatch.setattr(api, "query", watch(api))
     with pytest.raises(KeyboardInterrupt):
         rig.nightly()
@@ -80,7 +80,7 @@ def test_a_killed_night_is_taken_up_with_what_it_did_not_reach(
     rig.reopen()
     killing = False
     asked.clear()
-    api = rig.client.need_machinery().api
+    api = rig.client._core.need_machinery().api
     monkeypatch.setattr(api, "query", watch(api))
     rig.advance(hours=6)
     report = rig.nightly()

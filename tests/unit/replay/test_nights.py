@@ -59,7 +59,7 @@ def test_a_night_thins_what_was_seen_of_old_windows(rig: Any) -> None:
     for _ in range(12):
         rig.advance(hours=24)
         rig.client.verify(*DAY)
-    stored = Observations(rig.client.need_machinery().log.state)
+    stored = Observations(rig.client._core.need_machinery().log.state)
     span = ("purchases", 1_790_812_800_000, 1_790_899_200_000, 3_600_000)
     rig.nightly()
     (young,) = stored.read(*span).values()
@@ -133,7 +133,7 @@ def test_a_second_night_finds_the_lock(rig: Any) -> None:
     other = rig.open()
     asked = len(rig.requests)
     try:
-        with other.need_machinery().log.directory.nightly_lock().held() as got:
+        with other._core.need_machinery().log.directory.nightly_lock().held() as got:
             assert got
             for job in (
                 rig.client.nightly,
@@ -226,7 +226,7 @@ def test_an_application_that_holds_the_sender_lock_sends_the_run(rig: Any) -> No
     ids = rig.record_and_send(10, lose=3)
     application = rig.open()
     try:
-        assert application.need_machinery().sender.acquire()
+        assert application._core.need_machinery().sender.acquire()
         before, at_ms = rig.uploads, rig.clock.wall_ms()
 
         report = rig.client.replay(*DAY, preset="immediate", yes=True)

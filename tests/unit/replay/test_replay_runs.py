@@ -17,11 +17,11 @@ DAY = {"start": "2026-10-01T00:00:00Z", "end": "2026-10-02T00:00:00Z"}
 
 
 def entries_of(rig: Any, ids: list[EntryId]) -> dict[EntryId, Any]:
-    return dict(rig.client.need_machinery().log.shelf.pick(ids))
+    return dict(rig.client._core.need_machinery().log.shelf.pick(ids))
 
 
 def state_of(rig: Any) -> State:
-    state = rig.client.need_machinery().log.state
+    state = rig.client._core.need_machinery().log.state
     assert isinstance(state, State)
     return state
 
@@ -82,11 +82,11 @@ def test_entries_in_somebodys_hands_are_left_alone(rig: Any) -> None:
     acknowledged = rig.record_and_send(1)
     rig.client.add_event("purchases", {"keen": {"made_up": 1}})
     rig.client.flush()
-    with rig.client.need_machinery().log.state.reading() as db:
+    with rig.client._core.need_machinery().log.state.reading() as db:
         (row,) = db.execute("SELECT origin, seq_lo FROM ranges WHERE state = 'rejected'").fetchall()
     rejected = [EntryId(row[0], row[1])]
     flying = rig.record(2)
-    outbox = rig.client.need_machinery().log.outbox
+    outbox = rig.client._core.need_machinery().log.outbox
     assert outbox.claim(events_max=10, bytes_max=10**6) is not None
 
     run = begin(rig, [*acknowledged, *rejected, *flying])
@@ -104,8 +104,8 @@ def test_entries_in_somebodys_hands_are_left_alone(rig: Any) -> None:
 def test_an_entry_of_unknown_outcome_may_be_replayed(rig: Any) -> None:
     """Unknown entries that a query showed absent are resendable."""
     ids = rig.record(2)
-    assert rig.client.need_machinery().log.outbox.claim(events_max=10, bytes_max=10**6) is not None
-    assert rig.client.need_machinery().log.outbox.recover() == 2
+    assert rig.client._core.need_machinery().log.outbox.claim(events_max=10, bytes_max=10**6) is not None
+    assert rig.client._core.need_machinery().log.outbox.recover() == 2
     begin(rig, ids[:1])
     assert [state for state, _, _ in states(rig, ids)] == ["replay", "unknown"]
 

@@ -39,7 +39,7 @@ def test_resends_under_a_tier_do_not_begin_its_patience_anew(tmp_path: Path) -> 
     """Replayed every three days under one token, an event still comes to the next one; each tier has its own start."""
     clock = VirtualClock()
     with KeenClient("p", "w", log=tmp_path / "log", background=False) as client:
-        log = client.event_log
+        log = client._core.event_log
         assert log is not None
         with log.state.transaction() as db:
             for run, (day, tier) in enumerate([(0, 0), (3, 0), (6, 0), (9, 1), (12, 1)], start=1):

@@ -63,7 +63,7 @@ def test_deleting_by_the_plan_takes_exactly_the_copies_of_the_run(rig: Rig) -> N
 def test_a_stored_run_is_read_back_with_its_states(rig: Rig) -> None:
     """Events, tiers, states and the same undo plan, long after."""
     _, report = loss_replayed(rig)
-    document = read_run(rig.client.need_machinery().log.state, 1).document()
+    document = read_run(rig.client._core.need_machinery().log.state, 1).document()
     assert [event["id"] for event in document["events"]] == [str(i) for i in report.replay.replayed]
     assert {(e["tier"], e["state"], e["attempt"]) for e in document["events"]} == {(0, "acknowledged", 100)}
     assert document["undo"] == report.document()["replay"]["undo"]
@@ -77,7 +77,7 @@ def test_a_stored_run_is_read_back_with_its_states(rig: Rig) -> None:
 def test_a_run_that_did_not_end_or_sent_nothing_has_no_undo_plan(rig: Rig) -> None:
     """What is not sent has no copies to take back."""
     loss_replayed(rig)
-    state = rig.client.need_machinery().log.state
+    state = rig.client._core.need_machinery().log.state
     with state.transaction() as db:
         db.execute("UPDATE runs SET done_ms = NULL")
     run = read_run(state, 1)
@@ -91,7 +91,7 @@ def test_a_run_that_did_not_end_or_sent_nothing_has_no_undo_plan(rig: Rig) -> No
 
 def test_a_run_that_there_was_not_is_a_usage_error(rig: Rig) -> None:
     """The hint names the numbers that there are."""
-    state = rig.client.need_machinery().log.state
+    state = rig.client._core.need_machinery().log.state
     with pytest.raises(UsageError, match="no replay run 7") as caught:
         read_run(state, 7)
     assert caught.value.hint == "there was none yet"
