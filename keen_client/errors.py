@@ -175,7 +175,7 @@ class EventLogBoundElsewhereError(EventLogError):
 
 
 class EventLogPermissionError(EventLogError):
-    """The log's files cannot be written or belong to another user. The event was not recorded."""
+    """The log's files cannot be read or written, or belong to another user. The event was not recorded."""
 
     code = "log_permission"
 

@@ -11,7 +11,7 @@ import click
 from keen_client.cli import exit_codes
 from keen_client.cli.options import Connection, connection_options, json_option
 from keen_client.cli.output import emit, note, say
-from keen_client.errors import EventLogError
+from keen_client.errors import EventLogDamagedError, EventLogError, EventLogPermissionError
 
 if TYPE_CHECKING:
     from keen_client.eventlog.directory import Binding, LogDirectory
@@ -53,8 +53,7 @@ def doctor(
         _ask_for_full_probe(as_json=as_json)
     place, binding, config = place_of(connection)
     directory, clock = LogDirectory(place), SystemClock()
-    if binding is not None and directory.exists():
-        directory.check_binding(binding)
+    _check_binding(directory, binding)
     repaired: list[Finding] = []
     if repair:
         from keen_client.eventlog.repair import repair as repair_log
@@ -77,6 +76,15 @@ def doctor(
         _tell([*repaired, *findings])
     # What a repair could not do, the examination after it finds again, or it is told by the repair alone.
     return _status([*repaired, *findings])
+
+
+def _check_binding(directory: LogDirectory, binding: Binding | None) -> None:
+    """Refuse another project's log. What keeps it from being told whose it is, the examination tells."""
+    try:
+        if binding is not None and directory.exists():
+            directory.check_binding(binding)
+    except (EventLogPermissionError, EventLogDamagedError):
+        return
 
 
 def _encryption(directory: LogDirectory, binding: Binding | None) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from keen_client.errors import (
     EventLogTooNewError,
 )
 from keen_client.eventlog.sqlite_faults import translate_os_error
-from keen_client.eventlog.state import RESERVE_FILE, STATE_FILE
+from keen_client.eventlog.state import RESERVE_FILE, STATE_FILE, UNCHANGED
 from keen_client.events.identity import ORIGIN_ALPHABET
 
 LOG_FORMAT: Final = 1
@@ -103,7 +103,7 @@ class LogDirectory:
         try:
             return LockFile.at(self.path / name)
         except OSError as error:
-            raise translate_os_error(error, self.path / name, "nothing was changed") from error
+            raise translate_os_error(error, self.path / name, UNCHANGED) from error
 
     @staticmethod
     def directory_byte() -> int:
@@ -121,13 +121,14 @@ class LogDirectory:
         Raises:
             EventLogPermissionError, EventLogError: that cannot be told; nothing was read or changed.
         """
-        return self._lies(self.description)
+        return self.lies(self.description)
 
     def is_unmade(self) -> bool:
         """Whether there is no log here, nor what is left of a damaged one. Raises as :meth:`exists`."""
-        return not any(self._lies(path) for path in (self.description, self.state, self.segments))
+        return not any(self.lies(path) for path in (self.description, self.state, self.segments))
 
-    def _lies(self, path: Path) -> bool:
+    def lies(self, path: Path) -> bool:
+        """Whether there is something at *path*, in this directory. Raises as :meth:`exists`."""
         try:
             path.stat()
         except (FileNotFoundError, NotADirectoryError):

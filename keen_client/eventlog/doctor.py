@@ -94,7 +94,12 @@ class _Examination:
         self._state: State | None = None
 
     def findings(self) -> Iterator[Finding]:
-        if not self._directory.path.is_dir():
+        try:
+            is_there = self._directory.lies(self._directory.path)
+        except EventLogError as error:
+            yield Finding("warning", "permissions", error.message, error.hint or "")
+            return
+        if not (is_there and self._directory.path.is_dir()):
             yield Finding(
                 "warning",
                 "directory",

@@ -42,6 +42,7 @@ from keen_client.eventlog.sqlite_faults import (
     is_sealed,
     is_segment_full,
     translate,
+    translate_os_error,
 )
 from keen_client.eventlog.state import leak
 from keen_client.eventlog.succession import Succession, recording_span
@@ -306,6 +307,11 @@ class Recorder:
                 self._drop_writer()
             except FileNotFoundError:
                 self._drop_writer()
+            except OSError as error:  # of the look at the file: nothing was inserted
+                self._drop_writer()
+                raise translate_os_error(
+                    error, self._directory.segments, "the event was not recorded"
+                ) from error
             except sqlite3.Error as error:
                 if is_read_only(error) and not is_reopened:
                     # Opened while the file system could not be written, it stays read-only for ever.

@@ -23,7 +23,7 @@ from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.fold import fold_entries, stamp_entry
 from keen_client.eventlog.ranges import COLUMNS, Range, put_range, replace_range
 from keen_client.eventlog.shelf import PAGE_ENTRIES, Shelf
-from keen_client.eventlog.state import State
+from keen_client.eventlog.state import UNCHANGED, State
 from keen_client.eventlog.totals import Totals
 from keen_client.observability.hooks import LOGGER
 
@@ -38,7 +38,7 @@ def note_restoration(state: State, shelf: Shelf, now_ms: int) -> bool:
     """
     if state.is_itself():
         return False
-    with state.transaction() as db:
+    with state.transaction(UNCHANGED) as db:
         if state.is_itself():  # another process was first
             return False
         names = shelf.names()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from keen_client.errors import (
 SEALED_MESSAGE: Final = "keen_client: this segment is sealed"
 
 _PRIMARY_MASK: Final = 0xFF
+_RIGHTS_HINT: Final = "run this as the log's owner; check the modes of its files, and the mount"
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -88,8 +90,8 @@ def translate(error: sqlite3.Error, path: Path, consequence: str) -> EventLogErr
         )
     if is_denied(error):
         return EventLogPermissionError(
-            f"{path} cannot be opened for writing; {consequence}",
-            "check the owner, the mode and the mount of the log directory",
+            f"{path} cannot be opened for reading and writing by user {os.geteuid()}; {consequence}",
+            _RIGHTS_HINT,
             path=path,
         )
     return EventLogError(
@@ -109,8 +111,8 @@ def translate_os_error(error: OSError, path: Path, consequence: str) -> EventLog
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return EventLogPermissionError(
-            f"{path} cannot be written ({error.strerror}); {consequence}",
-            "check the owner, the mode and the mount of the log directory",
+            f"{path} cannot be used by user {os.geteuid()} ({error.strerror}); {consequence}",
+            _RIGHTS_HINT,
             path=path,
         )
     return EventLogError(

@@ -27,6 +27,8 @@ from keen_client.eventlog.sqlite_faults import is_disk_full, is_read_only, trans
 STATE_FILE: Final = "state.db"
 RESERVE_FILE: Final = "reserve"
 BUSY_TIMEOUT_SECONDS: Final = 30.0
+#: What is true of the data when the state cannot be opened or read: also for who wanted to record.
+UNCHANGED: Final = "nothing was recorded or changed"
 
 #: Which file this is, as the file itself remembers it.
 _IDENTITY_FACT: Final = "identity"
@@ -71,9 +73,9 @@ class State:
                 timeout=BUSY_TIMEOUT_SECONDS,
             )
         except sqlite3.Error as error:
-            raise translate(error, self.path, "nothing was changed") from error
+            raise translate(error, self.path, UNCHANGED) from error
         except OSError as error:
-            raise translate_os_error(error, self.path, "nothing was changed") from error
+            raise translate_os_error(error, self.path, UNCHANGED) from error
         try:
             if not self._read_only:
                 self._connection.execute("PRAGMA synchronous=EXTRA")
@@ -82,16 +84,16 @@ class State:
         except BaseException as error:
             self._connection.close()
             if isinstance(error, sqlite3.Error):
-                raise translate(error, self.path, "nothing was changed") from error
+                raise translate(error, self.path, UNCHANGED) from error
             if isinstance(error, UnicodeDecodeError):
                 # What SQLite has to say of a damaged schema quotes it.
                 raise EventLogDamagedError(
-                    f"{self.path.name} is damaged; nothing was changed",
+                    f"{self.path.name} is damaged; {UNCHANGED}",
                     "run `keen-client doctor --repair`; it sets the file aside and salvages what can be read",
                     path=self.path,
                 ) from error
             raise
-        self._identity = file_identity(self.path)
+        self._identity = self._file_identity()
 
     def _migrate(self) -> None:
         applied = self._applied()
@@ -133,13 +135,15 @@ class State:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                raise translate(error, self.path, "nothing was changed") from error
+                raise translate(error, self.path, UNCHANGED) from error
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(
+        self, consequence: str = "the change was undone; the events are still in the log"
+    ) -> Iterator[sqlite3.Connection]:
         """One synced write transaction; nested uses join the outer one.
 
-        On a full disk the reserve is given up once, so that sending and
+        *consequence*: what an error says of the data. On a full disk the reserve is given up once, so that sending and
         reclaiming can go on; recording then refuses until it is back.
         """
         self._mind_fork()
@@ -156,9 +160,7 @@ class State:
                 self._undo()
                 if is_disk_full(error):
                     self._reserve.unlink(missing_ok=True)  # room for the next try
-                raise translate(
-                    error, self.path, "the change was undone; the events are still in the log"
-                ) from error
+                raise translate(error, self.path, consequence) from error
             except BaseException:
                 self._undo()
                 raise
@@ -269,16 +271,22 @@ class State:
         Raises:
             EventLogDamagedError: there is none.
         """
-        identity = file_identity(self.path)
+        identity = self._file_identity()
         if identity == self._identity or self._connection.in_transaction:
             return
         if identity is None:
             raise EventLogDamagedError(
-                f"{self.path.name} is gone; nothing was changed",
+                f"{self.path.name} is gone; {UNCHANGED}",
                 "start again: it is rebuilt from the segments when the log is opened",
                 path=self.path,
             )
         self._reconnect()
+
+    def _file_identity(self) -> tuple[int, int] | None:
+        try:
+            return file_identity(self.path)
+        except OSError as error:
+            raise translate_os_error(error, self.path, UNCHANGED) from error
 
     def _reconnect(self) -> None:
         former = self._connection

@@ -43,7 +43,7 @@ def test_a_lock_file_that_cannot_be_made_is_told_as_an_error_of_the_log(
         raise OSError(number, os.strerror(number), str(path))
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(error, match="nothing was changed"):
+    with pytest.raises(error, match="nothing was recorded or changed"):
         lock(LogDirectory(tmp_path))
 
 

@@ -239,7 +239,7 @@ def test_state_that_is_gone_under_a_running_process_is_told(make_till: MakeTill)
     till = make_till()
     till.record()
     till.log.directory.state.unlink()
-    with pytest.raises(EventLogDamagedError, match="is gone; nothing was changed"):
+    with pytest.raises(EventLogDamagedError, match="is gone; nothing was recorded or changed"):
         till.log.state.note("fact", "value")
     assert not till.log.directory.state.exists()
 

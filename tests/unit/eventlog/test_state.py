@@ -126,7 +126,7 @@ def test_later_version_s_state_is_refused_unchanged(directory: LogDirectory, sta
 def test_damaged_state_is_told(directory: LogDirectory) -> None:
     """Not overwritten: recovery sets it aside."""
     directory.state.write_bytes(b"no database " * 500)
-    with pytest.raises(EventLogDamagedError, match="nothing was changed") as caught:
+    with pytest.raises(EventLogDamagedError, match="nothing was recorded or changed") as caught:
         State(directory.path)
     assert "doctor --repair" in str(caught.value.hint)
     assert directory.state.read_bytes() == b"no database " * 500
@@ -219,7 +219,7 @@ def test_a_damaged_file_in_its_place_is_told_of_each_time(directory: LogDirector
         other.write_bytes(content)
         other.replace(directory.state)
         for _ in range(2):
-            with pytest.raises(EventLogDamagedError, match="nothing was changed"):
+            with pytest.raises(EventLogDamagedError, match="nothing was recorded or changed"):
                 state.count("n", 1)
     other.write_bytes(sound)
     other.replace(directory.state)
