@@ -18,6 +18,7 @@ from keen_client.compat.exceptions import (
 from keen_client.compat.saved_queries import SavedQueriesInterface
 from keen_client.errors import ConfigurationError, InvalidEventError
 from keen_client.events.encoding import EncodedEvent, EventBody
+from keen_client.events.limits import check_collection_name
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.transport.base_url import DEFAULT_BASE_URL
 
@@ -125,7 +126,8 @@ class KeenClient(sync_client.KeenClient):
     ) -> dict[str, list[EventResult]]:
         """Record events of several collections; for each event, in order, whether it was recorded.
 
-        As at Keen, one that is refused keeps none of the others out.
+        As at Keen, one that is refused keeps none of the others out, nor does a
+        collection that no event may be in.
 
         Raises:
             InvalidEnvironmentError: There is no write key. Nothing was recorded.
@@ -133,18 +135,19 @@ class KeenClient(sync_client.KeenClient):
             EventLogError: As for :meth:`add_event`.
         """
         self._need_write_key()
-        results: dict[str, list[EventResult]] = {}
+        named = _with_text_names(events)
+        results = _refused_with_their_collection(named)
         encoded: list[EncodedEvent] = []
-        for collection, event in self._encode_each(_with_text_names(events)):
-            result: EventResult = {"success": True}
+        usable = {name: named[name] for name in named if name not in results} if results else named
+        for collection, event in self._encode_each(usable):
             if isinstance(event, InvalidEventError):
-                told = {"name": type(event).__name__, "description": event.message}
-                result = {"success": False, "error": told}
+                result = _refusal(event)
             else:
+                result = {"success": True}
                 encoded.append(event)
             results.setdefault(collection, []).append(result)
         self._record_all(encoded)
-        return {collection: results.get(collection, []) for collection in events}
+        return {collection: results.get(collection, []) for collection in named}
 
     @property
     def saved_queries(self) -> SavedQueriesInterface:
@@ -165,6 +168,24 @@ class KeenClient(sync_client.KeenClient):
 def text_of(key: str | bytes | None) -> str:
     """A key as text; an empty one is none, and is looked for nowhere else."""
     return key.decode("ascii", "replace") if isinstance(key, bytes) else key or ""
+
+
+def _refused_with_their_collection(events: object) -> dict[str, list[EventResult]]:
+    """The results of all events whose collection has a name that Keen refuses."""
+    refused: dict[str, list[EventResult]] = {}
+    for collection, bodies in events.items() if isinstance(events, Mapping) else ():
+        try:
+            check_collection_name(collection)
+        except InvalidEventError as error:
+            if isinstance(bodies, list):  # anything else is for the call as a whole
+                refused[collection] = [_refusal(error) for _ in bodies]
+    return refused
+
+
+def _refusal(error: InvalidEventError) -> EventResult:
+    """The result of one event that is not recorded, while others are."""
+    description = error.message.replace("; nothing was recorded", "; it was not recorded")
+    return {"success": False, "error": {"name": type(error).__name__, "description": description}}
 
 
 def _with_text_names(value: Any) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from keen_client import KeenClient
+from keen_client.compat.client import KeenClient as KeenClientOfBefore
 from keen_client.server import LocalServer
 
 with warnings.catch_warnings():
@@ -176,3 +178,27 @@ def test_a_change_does_and_gives_the_same(clients: tuple[Any, KeenClient], name:
     official, ours = clients
     theirs = CHANGES[name](official)
     assert _chosen(CHANGES[name](ours)) == _chosen(theirs)
+
+
+@pytest.mark.parametrize("name", ["", "$bad", "_bad", "x" * 65, "b\0d", "b\u00e9d"])
+def test_a_collection_with_a_bad_name_keeps_no_other_out(
+    clients: tuple[Any, KeenClient], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The good events succeed, each of the bad collection fails by Keen's name of the error, as under keen 0.7."""
+    official, _ = clients
+    monkeypatch.setenv("KEEN_LOG", str(tmp_path / "log"))
+    events = {"before": [{"a": 1}], name: [{"a": 2}, {"a": 3}], "after": [{"a": 4}], "none": []}
+    with KeenClientOfBefore(
+        official.project_id, official.api.write_key, base_url=official.api.base_url
+    ) as moved:
+        results = moved.add_events(events)
+        recorded = [(entry.collection, entry.event["a"]) for entry in moved.log.entries()]
+
+    def told(results: Any) -> Any:
+        return {
+            collection: [(result["success"], result.get("error", {}).get("name")) for result in of_events]
+            for collection, of_events in results.items()
+        }
+
+    assert told(results) == told(official.add_events(events))
+    assert sorted(recorded) == [("after", 4), ("before", 1)]

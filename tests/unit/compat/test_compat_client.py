@@ -132,12 +132,19 @@ def test_each_event_of_a_batch_has_a_result(client: KeenClient) -> None:
     assert [event["a"] for event in _events(client)] == [1, 3]
 
 
-@pytest.mark.parametrize("events", [[{"a": 1}], {"c": {"a": 1}}, {"c": "text"}, {"": [{"a": 1}]}])
+@pytest.mark.parametrize("events", [[{"a": 1}], {"c": {"a": 1}}, {"c": "text"}, {"$": "text"}])
 def test_a_batch_that_is_none_is_refused_whole(client: KeenClient, events: Any) -> None:
     """As Keen refuses it: an error, and nothing is recorded."""
     with pytest.raises(KeenApiError):
         client.add_events(events)
     assert _events(client) == []
+
+
+def test_names_of_collections_that_are_no_texts_become_texts(client: KeenClient) -> None:
+    """As JSON writes them, in the results too: no event is recorded without a result that says so."""
+    events: dict[Any, Any] = {1: [{"a": 1}], None: [{"a": 2}]}
+    assert client.add_events(events) == {"1": [{"success": True}], "null": [{"success": True}]}
+    assert [event["a"] for event in _events(client)] == [1, 2]
 
 
 def test_names_of_properties_that_are_no_texts_become_texts(client: KeenClient) -> None:
