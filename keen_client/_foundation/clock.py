@@ -18,7 +18,14 @@ MS_PER_MINUTE: Final = 60_000
 MS_PER_HOUR: Final = 3_600_000
 MS_PER_DAY: Final = 86_400_000
 
+#: The calendar: 0001-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z.
+FIRST_MS: Final = -62_135_596_800_000
+LAST_MS: Final = 253_402_300_799_999
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: After so many years the calendar repeats itself.
+_CYCLE_YEARS: Final = 400
+_CYCLE_SECONDS: Final = 146_097 * 86_400
 
 
 class Clock(Protocol):
@@ -58,28 +65,46 @@ class SystemClock:
 
 
 def datetime_to_ms(moment: datetime) -> int:
-    """Milliseconds since 1970 of an aware *moment*, rounded down (exact, no floats)."""
+    """Milliseconds since 1970 of an aware *moment*, rounded down (exact, no floats).
+
+    Raises:
+        OverflowError: in UTC it is outside of the years 1 to 9999, where only its own zone still holds it.
+    """
     if moment.tzinfo is None:
         message = "datetime_to_ms needs an aware datetime"
         raise AssertionError(message)
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    ms = (moment - _EPOCH) // timedelta(milliseconds=1)
+    if not FIRST_MS <= ms <= LAST_MS:
+        message = "the moment is outside of the years 1 to 9999 in UTC"
+        raise OverflowError(message)
+    return ms
 
 
 def ms_to_datetime(ms: int) -> datetime:
-    """The aware UTC datetime of *ms* since 1970."""
+    """The aware UTC datetime of *ms* since 1970.
+
+    Raises:
+        OverflowError: it is outside of the years 1 to 9999.
+    """
     return _EPOCH + timedelta(milliseconds=ms)
 
 
 def ms_to_iso(ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds: ``2026-10-01T00:00:00.123Z``."""
+    """ISO 8601 in UTC with milliseconds: ``2026-10-01T00:00:00.123Z``.
+
+    Years of more than four digits have a sign, as ISO 8601 has it: ``+10000-01-01T00:00:00.000Z``.
+    """
     second, rest = divmod(ms, 1000)
     return f"{_second_to_iso(second)}.{rest:03d}Z"
 
 
 @lru_cache(maxsize=4096)
 def _second_to_iso(second: int) -> str:
-    moment = ms_to_datetime(second * 1000)
-    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}"
+    cycles = 0 if FIRST_MS <= second * 1000 <= LAST_MS else second // _CYCLE_SECONDS
+    moment = ms_to_datetime((second - cycles * _CYCLE_SECONDS) * 1000)
+    year = moment.year + cycles * _CYCLE_YEARS
+    digits = f"{year:04d}" if 0 <= year <= 9999 else f"{year:+05d}"
+    return f"{digits}-{moment:%m-%dT%H:%M:%S}"
 
 
 def ms_to_day(ms: int) -> str:

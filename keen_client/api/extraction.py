@@ -322,6 +322,6 @@ def _moment_ms(event: Event, otherwise_ms: int) -> int:
 def _text_ms(text: Any) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        return datetime_to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    except (TypeError, ValueError, OverflowError):
         return None
-    return datetime_to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import orjson
 
-from keen_client._foundation.clock import MS_PER_HOUR, ms_to_datetime, ms_to_iso
+from keen_client._foundation.clock import FIRST_MS, LAST_MS, MS_PER_HOUR, ms_to_datetime, ms_to_iso
 from keen_client.errors import UsageError
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.log import EventLog
@@ -23,7 +23,9 @@ class LoggedEvent:
     """One event of the log. ``timestamp`` and ``recorded_at`` are aware UTC.
 
     ``event`` is what the user gave, as the JSON that goes to the server, but
-    for the stamp and the token: ``keen.timestamp`` is ISO 8601 text.
+    for the stamp and the token: ``keen.timestamp`` is ISO 8601 text. That is
+    exact also where it lies outside of the years 1 to 9999, in logs of early
+    versions; ``timestamp`` then is the first or last moment of these.
     """
 
     id: str
@@ -114,7 +116,7 @@ def _event_of(entry: Entry) -> LoggedEvent:
     return LoggedEvent(
         str(entry.id),
         entry.collection,
-        ms_to_datetime(entry.timestamp_ms),
+        ms_to_datetime(min(max(entry.timestamp_ms, FIRST_MS), LAST_MS)),
         ms_to_datetime(entry.recorded_ms),
         orjson.loads(_event_text(entry)),
     )

@@ -88,6 +88,20 @@ class Judgement:
 _ACCEPTED: Final = Outcome(Fate.ACCEPTED)
 _NOT_ACCEPTED: Final = Outcome(Fate.NOT_ACCEPTED)
 _UNKNOWN: Final = Outcome(Fate.UNKNOWN)
+#: Such events were recorded by early versions; now they are refused at the call.
+_OUT_OF_CALENDAR: Final = Outcome(
+    Fate.REFUSED,
+    "TimestampOutOfCalendar",
+    "keen.timestamp lies outside the years 1 to 9999 in UTC; it was never sent, and no server can be told of it",
+)
+
+
+def judge_unwritable(batch: Batch) -> Judgement:
+    """Judge a batch of which nothing left: what cannot be written is refused by ourselves, the others wait for the next."""
+    refused = frozenset(batch.unwritable)
+    return Judgement(
+        tuple(_OUT_OF_CALENDAR if i in refused else _NOT_ACCEPTED for i in range(batch.count)), Turn.GO_ON
+    )
 
 
 def judge_failure(batch: Batch, error: ApiError) -> Judgement:

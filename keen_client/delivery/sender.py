@@ -18,12 +18,20 @@ from keen_client._foundation.clock import MS_PER_MINUTE, MS_PER_SECOND, Clock
 from keen_client._foundation.randomness import Randomness
 from keen_client.delivery.batch import Batch, build_batch
 from keen_client.delivery.config import DeliveryConfig
-from keen_client.delivery.outcome import Fate, Judgement, Turn, judge_answer, judge_failure
+from keen_client.delivery.outcome import (
+    Fate,
+    Judgement,
+    Turn,
+    judge_answer,
+    judge_failure,
+    judge_unwritable,
+)
 from keen_client.delivery.policy import Policy
 from keen_client.delivery.uploader import Uploader
 from keen_client.errors import ApiError, ConfigurationError
+from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.log import EventLog
-from keen_client.eventlog.outbox import Claim
+from keen_client.eventlog.outbox import Claim, Settlement
 from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import (
     BatchAcknowledged,
@@ -223,12 +231,26 @@ class Sender:
         if claim is None:
             return Step(StepKind.IDLE)
         try:
-            batch = build_batch(claim.entries)
-            judgement = self._attempt(claim, batch, deadline_ns)
+            batch = self._written(claim)
+            judgement = (
+                judge_unwritable(batch) if batch.unwritable else self._attempt(claim, batch, deadline_ns)
+            )
             return self._settle(claim, batch, judgement)
         except BaseException:
             with self._guard:
                 self._unsettled.add(claim.batch)
+            raise
+
+    def _written(self, claim: Claim) -> Batch:
+        """The batch of *claim*. Where that fails nothing has left, and nothing of it is unknown: it waits as before."""
+        try:
+            return build_batch(claim.entries)
+        except BaseException:
+            waits = [
+                Settlement(DeliveryState.PENDING, batch_max=claimed.was.batch_max)
+                for claimed in claim.entries
+            ]
+            self.log.outbox.settle(claim, waits)
             raise
 
     def _recover_unsettled(self) -> None:

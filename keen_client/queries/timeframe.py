@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from keen_client._foundation.clock import datetime_to_ms, ms_to_iso
+from keen_client._foundation.clock import FIRST_MS, LAST_MS, datetime_to_ms, ms_to_iso
 from keen_client.errors import InvalidQueryError
 
 _RELATIVE: Final = re.compile(
@@ -20,9 +20,6 @@ _RELATIVE: Final = re.compile(
 )
 _DAY_NAMES: Final = frozenset({"today", "yesterday"})
 _JUST_UNDER_ONE_MS: Final = timedelta(microseconds=999)
-# The years that both Python and ISO 8601 with four digits can hold.
-_MS_MIN: Final = -62_135_596_800_000
-_MS_MAX: Final = 253_402_300_799_999
 
 
 @attrs.frozen
@@ -38,7 +35,7 @@ class Timeframe:
 
     def __attrs_post_init__(self) -> None:
         """Refuse an empty or reversed timeframe."""
-        if not _MS_MIN <= self.start_ms <= _MS_MAX or not _MS_MIN <= self.end_ms <= _MS_MAX:
+        if not FIRST_MS <= self.start_ms <= LAST_MS or not FIRST_MS <= self.end_ms <= LAST_MS:
             raise InvalidQueryError(
                 "the timeframe lies outside the years 1 to 9999; nothing was sent",
                 "give milliseconds since 1970",

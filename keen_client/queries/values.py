@@ -28,7 +28,7 @@ def freeze(value: object, where: str, depth: int = 0) -> Any:
         depth: How deep it lies; for the recursion.
 
     Raises:
-        InvalidQueryError: NaN, an infinity, a naive datetime, or no JSON value. Nothing was sent.
+        InvalidQueryError: NaN, an infinity, a naive datetime, one that UTC cannot hold, or no JSON value. Nothing was sent.
     """
     if depth > DEPTH_MAX:
         raise InvalidQueryError(f"{where} is nested over {DEPTH_MAX} deep; nothing was sent", "flatten it")
@@ -45,7 +45,12 @@ def freeze(value: object, where: str, depth: int = 0) -> Any:
             raise InvalidQueryError(
                 f"{where} is a datetime without a zone; nothing was sent", "add one: tzinfo=UTC"
             )
-        return ms_to_iso(datetime_to_ms(value))
+        try:
+            return ms_to_iso(datetime_to_ms(value))
+        except OverflowError:
+            raise InvalidQueryError(
+                f"{where} lies outside the years 1 to 9999; nothing was sent", "check the year"
+            ) from None
     if isinstance(value, Mapping):
         copy = {}
         for name, member in value.items():

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 #: Keen's own times; other texts stay texts, whatever they look like.
 MOMENTS: Final = frozenset({"keen.timestamp", "keen.created_at"})
+#: In these a time with a zone may lie outside of UTC's calendar.
+_EDGE_YEARS: Final = (1, 9999)
 
 
 def flat_event(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,14 +39,25 @@ def picked_event(event: Mapping[str, Any], property_names: Sequence[str]) -> dic
 
 
 def as_moment(value: Any) -> Any:
-    """The aware datetime of a time as Keen writes it (without zone: UTC); anything else as it is."""
+    """The aware datetime of a time as Keen writes it (without zone: UTC); anything else, or out of UTC's calendar, as it is."""
     if not isinstance(value, str):
         return value
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return value
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return value if moment.year in _EDGE_YEARS and not _is_in_utc(moment) else moment
+
+
+def _is_in_utc(moment: datetime) -> bool:
+    """Whether UTC's calendar holds it too; there it may be in year 0 or 10000."""
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def _open(members: Mapping[str, Any], path: str, row: dict[str, Any]) -> bool:

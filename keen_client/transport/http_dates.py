@@ -33,6 +33,6 @@ def http_date_ms(text: str) -> int | None:
         return None
     try:
         moment: datetime = parsedate_to_datetime(text)
+        return datetime_to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         return None
-    return datetime_to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))

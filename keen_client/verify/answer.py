@@ -91,7 +91,10 @@ def instant_ms(value: object, what: str) -> int:
         refuse(f"{what} is {_shown(value)}, not a time with a zone")
     if moment.microsecond % 1000:
         refuse(f"{what} has parts of a millisecond")
-    return datetime_to_ms(moment)
+    try:
+        return datetime_to_ms(moment)
+    except OverflowError:
+        refuse(f"{what} is outside of the years 1 to 9999")
 
 
 def instant_or_none(value: object) -> int | None:

@@ -7,7 +7,14 @@ from typing import Final
 
 import attrs
 
-from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, datetime_to_ms, ms_to_iso
+from keen_client._foundation.clock import (
+    FIRST_MS,
+    LAST_MS,
+    MS_PER_DAY,
+    MS_PER_HOUR,
+    datetime_to_ms,
+    ms_to_iso,
+)
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.expectation import Window
 from keen_client.eventlog.log import EventLog
@@ -50,6 +57,8 @@ class Knowledge:
                 return gap.reason
             if gap.origin in window.by_origin:
                 return gap.reason
+        if window.start_ms < FIRST_MS or window.end_ms > LAST_MS:
+            return "no timeframe reaches beyond the years 1 to 9999"
         if any(max(sums.h, sums.g) > EXACT_MAX for sums in window.by_origin.values()):
             return "its sums are beyond 2^53, where no server adds exactly"
         return ""

@@ -29,7 +29,7 @@ def moment_ms(moment: Moment) -> int:
     """UTC milliseconds since 1970 of *moment*, rounded down.
 
     Raises:
-        UsageError: it is no moment, or has no zone. Nothing was asked.
+        UsageError: it is no moment, has no zone, or lies outside the years 1 to 9999 in UTC. Nothing was asked.
     """
     if isinstance(moment, str):
         moment = _parse(moment)
@@ -39,7 +39,13 @@ def moment_ms(moment: Moment) -> int:
         raise UsageError(
             f"{moment.isoformat()} has no zone; nothing was asked", "give an aware datetime, e.g. in UTC"
         )
-    return datetime_to_ms(moment)
+    try:
+        return datetime_to_ms(moment)
+    except OverflowError:
+        raise UsageError(
+            f"{moment.isoformat()} lies outside the years 1 to 9999 in UTC; nothing was asked",
+            "correct the time",
+        ) from None
 
 
 def _parse(text: str) -> datetime | date:

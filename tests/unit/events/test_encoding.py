@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keen_client._foundation.clock import FIRST_MS, LAST_MS
 from keen_client.errors import (
     EventTooLargeError,
     InvalidCollectionNameError,
@@ -214,6 +215,30 @@ def test_timestamps_are_truncated_to_milliseconds() -> None:
 
     before = encode_event("c", {}, datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
     assert before.timestamp_ms == -1
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:00:00-05:00",
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
+    ],
+    ids=str,
+)
+def test_a_time_that_only_its_zone_holds_is_refused(time: datetime | str) -> None:
+    """In UTC it lies in year 0 or 10000, where it could be neither sent nor exported."""
+    with pytest.raises(InvalidEventError, match="outside the years 1 to 9999"):
+        encode_event("purchases", {}, time)
+    with pytest.raises(InvalidEventError, match="outside the years 1 to 9999"):
+        encode_event("purchases", {"keen": {"timestamp": time}})
+
+
+def test_the_first_and_the_last_millisecond_of_the_calendar_are_times() -> None:
+    """The edges belong to it, in whatever zone they are written."""
+    assert encode_event("purchases", {}, "0001-01-01T14:00:00+14:00").timestamp_ms == FIRST_MS
+    assert encode_event("purchases", {}, "9999-12-31T18:59:59.999999-05:00").timestamp_ms == LAST_MS
 
 
 def test_the_argument_wins_over_the_events_own_timestamp() -> None:

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keen_client._foundation.clock import (
+    FIRST_MS,
+    LAST_MS,
     SystemClock,
     datetime_to_ms,
     ms_to_datetime,
@@ -17,8 +19,6 @@ from keen_client._foundation.clock import (
     ms_to_iso,
 )
 
-FIRST_MS = -62_135_596_800_000  # 0001-01-01T00:00:00.000Z
-LAST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 ANY_MS = st.integers(FIRST_MS, LAST_MS)
 
 
@@ -71,6 +71,27 @@ def test_outside_the_calendar_is_an_overflow(ms: int) -> None:
     """Never a wrapped or clamped moment."""
     with pytest.raises(OverflowError):
         ms_to_datetime(ms)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-05:00"])
+def test_a_moment_that_only_its_zone_holds_is_an_overflow(text: str) -> None:
+    """Nobody could write it in UTC again."""
+    with pytest.raises(OverflowError):
+        datetime_to_ms(datetime.fromisoformat(text))
+
+
+@pytest.mark.parametrize(
+    ("ms", "iso"),
+    [
+        (FIRST_MS - 1, "0000-12-31T23:59:59.999Z"),
+        (LAST_MS + 1, "+10000-01-01T00:00:00.000Z"),
+        (FIRST_MS - 366 * 86_400_000 - 1, "-0001-12-31T23:59:59.999Z"),
+        (-(10**17), "-3166904-02-24T14:13:20.000Z"),
+    ],
+)
+def test_text_of_a_number_out_of_the_calendar_is_that_of_iso_8601(ms: int, iso: str) -> None:
+    """What a log holds can always be told."""
+    assert ms_to_iso(ms) == iso
 
 
 def test_a_naive_moment_is_a_bug_of_ours() -> None:
