@@ -14,6 +14,16 @@ from typing import Any
 import pytest
 
 PAGE = "docs/tutorial/first_events.md"
+#: The command of which the page says how many queries it asked.
+_VERIFY = "keen-client verify --start 2026-10-01 --end 2026-10-02 --window 1d --preset immediate"
+_NUMBERS = {"One": 1, "Two": 2, "Three": 3, "Four": 4, "Five": 5, "Six": 6}
+
+
+def _queries_told(text: str) -> str:
+    """What the page says in words, as the report says it."""
+    found = re.search(r"(\w+) queries found them", text)
+    assert found is not None
+    return f"\ncost {_NUMBERS[found[1]]} requests, "
 
 
 def _steps(text: str) -> list[tuple[str, list[str]]]:
@@ -55,5 +65,6 @@ def test_tutorial_runs_as_it_stands(page: Callable[[str], Any], tmp_path: Path) 
     for (command, shown), output in zip(steps, printed, strict=True):
         for line in shown:
             assert line in output.splitlines(), f"{command}\n{output}\n{done.stderr}"
+    assert _queries_told(text) in printed[[command for command, _ in steps].index(_VERIFY)]
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
