@@ -107,6 +107,13 @@ class Pages:
         #: Types of analysis that the server has carried out: it understands the query.
         self._understood: set[str] = set()
 
+    def __str__(self) -> str:
+        """Of what it is an extraction, and how far it has come."""
+        frame = self._wanted.to_json()["timeframe"]
+        return (
+            f"{self._wanted.event_collection}, {frame['start']}/{frame['end']}: {self._handed:,} events read"
+        )
+
     @property
     def expected(self) -> int | None:
         """How many events there are, those already handed over included; None while that is not counted."""
@@ -218,6 +225,9 @@ class EventIterator(Iterator[Event]):
         """How many events there are in all; None before the first is asked for, and where counting was refused."""
         return self._pages.expected
 
+    def __repr__(self) -> str:
+        return f"<EventIterator of {self._pages}>"
+
     def __iter__(self) -> Self:
         return self
 
@@ -243,6 +253,9 @@ class AsyncEventIterator:
     def expected(self) -> int | None:
         """See :attr:`EventIterator.expected`."""
         return self._pages.expected
+
+    def __repr__(self) -> str:
+        return f"<AsyncEventIterator of {self._pages}>"
 
     def __aiter__(self) -> Self:
         return self

@@ -56,6 +56,9 @@ class LogView:
         self._log = log
         self._mind_closed = mind_closed
 
+    def __repr__(self) -> str:
+        return f"LogView({self.path!r})"
+
     @property
     def path(self) -> str:
         """The log's directory."""

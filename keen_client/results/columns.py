@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 
 import attrs
@@ -40,6 +41,8 @@ class Kind(StrEnum):
 _EXACT_IN_DOUBLE: Final = 2**53
 _LONG: Final = 2**63
 _DECIMAL_DIGITS: Final = 38
+#: A ``repr`` shows so many columns.
+_SHOWN: Final = 8
 _LADDER: Final = (Kind.SMALL_INTEGER, Kind.INTEGER, Kind.LARGE_INTEGER)
 
 
@@ -49,6 +52,10 @@ class ColumnType:
 
     kind: Kind = Kind.NULL
     is_list: bool = False
+
+    def __str__(self) -> str:
+        """As a reader is told: ``text``, ``list of text``."""
+        return f"list of {self.kind}" if self.is_list else str(self.kind)
 
     def join(self, other: ColumnType) -> ColumnType:
         """The least type that holds the values of both."""
@@ -141,3 +148,7 @@ class Columns:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._types)
+
+    def __repr__(self) -> str:
+        told = [f"{name}: {of}" for name, of in islice(self._types.items(), _SHOWN)]
+        return f"Columns({', '.join(told)}{', ...' if len(self._types) > _SHOWN else ''})"

@@ -207,6 +207,18 @@ def test_nothing_is_fetched_before_it_is_asked_for() -> None:
     assert events.expected == 1000
 
 
+def test_a_repr_tells_how_far_it_has_come() -> None:
+    """Of which collection and timeframe it is, and nothing of an event."""
+    server = FakeServer([(START, 0), (START + 5, 1)])
+    events = _iterator(server, _wanted(10))
+    assert (
+        repr(events)
+        == "<EventIterator of c, 2026-10-01T00:00:00.000Z/2026-10-01T00:00:00.010Z: 0 events read>"
+    )
+    assert len(list(events)) == 2
+    assert repr(events).endswith(": 2 events read>")
+
+
 def test_an_event_that_arrives_meanwhile_is_not_doubled_and_moves_nothing() -> None:
     """Events older and newer than what was read come up between pages; bounds stay, each comes at most once."""
     stored = [(START + n * 1000, n) for n in range(1000)]

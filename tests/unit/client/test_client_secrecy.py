@@ -132,7 +132,9 @@ def test_what_stands_about_shows_no_key(make_client: MakeClient, desk: Any) -> N
     client.flush()
     machinery = client._core.need_machinery()
     parts = [client, machinery, machinery.settings, machinery.api, machinery.sender, machinery.courier]
-    assert _leaks(*map(repr, parts), repr(client.project), repr(client.log), vars(client)) == []
+    own = {**vars(client), **vars(client._core)}
+    assert _leaks(*map(repr, parts), repr(client.project), repr(client.log), own) == []
+    assert repr(client.log) == f"LogView({client.log.path!r})"
     for key in (client.project.write_key, client.project.read_key, client.project.master_key):
         with pytest.raises(TypeError):
             pickle.dumps(key)

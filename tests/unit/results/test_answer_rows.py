@@ -323,9 +323,63 @@ def test_answers_of_stored_queries_are_the_same_rows() -> None:
 
 
 def test_metadata_is_what_the_query_cost() -> None:
-    """None where it was not asked for; and no data in the repr."""
+    """None where it was not asked for."""
     cost = {"events_scanned": 3}
     result = QueryResult(_analysis(include_metadata=True), {"result": 11711, "execution_metadata": cost})
     assert result.metadata == cost
     assert QueryResult(_analysis(), {"result": 1}).metadata is None
-    assert "11711" not in repr(result)
+
+
+def _days(*values: Any) -> dict[str, Any]:
+    return {"result": [{"value": value, "timeframe": DAY} for value in values]}
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "shown"),
+    [
+        (_analysis(), {"result": 11711}, "count of c: 11711"),
+        (_analysis(), {"result": None}, "count of c: None"),
+        (
+            _analysis(interval="daily"),
+            _days(0, 1, 2, 3, 4, 5, 6),
+            "count of c: 7 rows of timeframe.start, timeframe.end, result: 0, 1, 2, 3, 4, ...",
+        ),
+        (
+            _analysis(group_by="mail"),
+            {"result": [{"mail": "secret@x", "result": 1}]},
+            "count of c: 1 row of mail, result",
+        ),
+        (
+            Analysis(
+                analysis_type="select_unique", event_collection="c", target_property="x", timeframe="today"
+            ),
+            {"result": ["secret", 5]},
+            "select_unique of c: 2 rows of result",
+        ),
+        (
+            Analysis(analysis_type="extraction", event_collection="c", timeframe="today"),
+            {"result": [{f"p{n}": "secret" for n in range(9)} | {"result": 5}]},
+            "extraction of c: 1 row of p0, p1, p2, p3, p4, p5, p6, p7, ...",
+        ),
+        (
+            Funnel(steps=STEPS),
+            {"result": [3, 1], "actors": [["secret"], None]},
+            "funnel: 2 rows of step, event_collection, result, actors: 3, 1",
+        ),
+        (_analysis(), {"result": "secret"}, "count of c: 1 row of result"),
+        (_analysis(group_by="mail"), {}, "count of c: None"),
+        (
+            _analysis(group_by="mail"),
+            {"result": "secret"},
+            "count of c: the answer's result is not a list of objects, ",
+        ),
+    ],
+)
+def test_a_repr_shows_the_answer_and_nothing_of_events(
+    query: Query, body: dict[str, Any], shown: str
+) -> None:
+    """Numbers where they are the answer, else which rows there are; what is in events stays out of logs."""
+    text = repr(QueryResult(query, body))
+    assert text.startswith(f"<QueryResult {shown}")
+    assert "secret" not in text
+    assert len(text) < 200

@@ -157,6 +157,16 @@ def test_a_column_that_comes_late_is_null_before() -> None:
     assert table.to_pydict() == {"z": [None, None], "b": [1, None], "a": [None, 2]}
 
 
+def test_columns_tell_their_types() -> None:
+    """In their repr, and of very many only the first."""
+    columns = Columns()
+    columns.observe({"day": datetime(2026, 10, 1, tzinfo=UTC), "tags": ["a"], "n": 1})
+    assert repr(columns) == "Columns(day: timestamp, tags: list of text, n: small integer)"
+    assert repr(Columns()) == "Columns()"
+    columns.observe({f"p{number}": number for number in range(1_000)})
+    assert repr(columns).endswith("p4: small integer, ...)")
+
+
 def test_json_columns_say_so() -> None:
     """In the metadata of their field; no other column has any."""
     schema = schema_of({"j": JSON, "t": ColumnType(Kind.TEXT)})
