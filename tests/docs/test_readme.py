@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from keen_client.server import LocalServer
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +55,33 @@ def test_extras_exist(page: Callable[[str], Any]) -> None:
     named = set(re.findall(r"'\.\[(\w+)\]'", page("README.md").text))
     assert named <= set(metadata["project"]["optional-dependencies"])
     assert named
+    listed = re.search(
+        r"^Extras: (.*?)\. ", page("README.md").section("Install"), flags=re.MULTILINE | re.DOTALL
+    )
+    assert listed is not None
+    assert set(re.findall(r"`([\w-]+)`", listed[1])) == set(metadata["project"]["optional-dependencies"]) - {
+        "test",
+        "peers",
+        "fuzz",
+    }
+
+
+def test_the_wheel_that_is_installed_is_the_one_that_is_built(page: Callable[[str], Any]) -> None:
+    """Under the name that this version's has."""
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wheel = f"dist/{metadata['name'].replace('-', '_')}-{metadata['version']}-py3-none-any.whl"
+    assert page("README.md").section("Install").count(wheel) == 1
+
+
+EXTRA_OF_AN_INDEX = re.compile(r"pip install '?keen-client")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
+def test_what_no_index_has_is_not_installed_from_one(path: Path) -> None:
+    """A page that adds an extra by the package's name says how the package itself comes, which no index has."""
+    text = path.read_text(encoding="utf-8")
+    if EXTRA_OF_AN_INDEX.search(text):
+        assert "README.md#install" in text
 
 
 def test_program_on_the_page_runs(page: Callable[[str], Any], tmp_path: Path) -> None:
