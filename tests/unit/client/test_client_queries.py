@@ -12,6 +12,7 @@ from keen_client import (
     AuthenticationError,
     InvalidEnvironmentError,
     InvalidQueryError,
+    InvalidRequestError,
     KeenClient,
     NotFoundError,
 )
@@ -108,6 +109,14 @@ def test_a_query_that_keen_would_refuse_is_refused_here(shop: KeenClient) -> Non
         shop.count("sales", DAY, limit=3)
     with pytest.raises(NotFoundError):
         shop.count("never_seen", DAY)
+
+
+def test_a_query_without_a_timeframe_is_for_the_server_to_refuse(shop: KeenClient) -> None:
+    """Keen's earlier API took it for all time, so it is sent; today's demands one, and the error is the server's."""
+    for ask in (shop.count, shop.extraction):
+        with pytest.raises(InvalidRequestError, match="timeframe") as caught:
+            ask("sales")
+        assert caught.value.status == 400
 
 
 def test_queries_need_the_read_key(at_server: MakeClient) -> None:
