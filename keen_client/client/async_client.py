@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -255,10 +256,11 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
 
     async def close(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 — the sync twin's name
         """See :meth:`KeenClient.close`. Events that tasks have handed over are recorded first."""
-        if self._committer is not None:
-            await asyncio.to_thread(self._committer.close)
-        await self._api.close()
-        await asyncio.to_thread(self._sync.close, timeout)
+        async with AsyncExitStack() as closing:  # the last comes first, and each comes
+            closing.push_async_callback(asyncio.to_thread, self._sync.close, timeout)
+            closing.push_async_callback(self._api.close)
+            if self._committer is not None:
+                await asyncio.to_thread(self._committer.close)
 
     async def __aenter__(self) -> Self:
         return self

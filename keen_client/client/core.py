@@ -63,6 +63,19 @@ class Core:
             )
         return self.machinery
 
+    def close(self, timeout_seconds: float | None = None, *, passed_seconds: float = 0.0) -> None:
+        """Send for at most *timeout_seconds* (``close_seconds`` when None), less what passed of them; then stop. Idempotent.
+
+        Raises:
+            EventLogError: the log's own disk failed; it is closed nonetheless.
+        """
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self.machinery is not None:
+            given = self.machinery.sender.config.close_seconds if timeout_seconds is None else timeout_seconds
+            self.machinery.close(max(0.0, given - passed_seconds))
+
     def mind_closed(self) -> None:
         """Refuse whatever is asked of a closed client.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from keen_client._foundation.clock import ms_to_datetime
+from keen_client._foundation.clock import SystemClock, ms_to_datetime
 from keen_client.api.beacon import image_beacon_url
 from keen_client.api.project import Project
 from keen_client.api.steps import Steps
@@ -28,7 +28,7 @@ from keen_client.eventlog.config import Durability, LogConfig
 from keen_client.eventlog.log import EventLog
 from keen_client.events.encoding import EncodedEvent, EventBody, NaiveDatetimes, encode_event
 from keen_client.events.limits import check_call_size, check_collection_name
-from keen_client.observability.hooks import Hook
+from keen_client.observability.hooks import LOGGER, Hook
 from keen_client.queries.definition import Query
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.replay.night import Night, NightReport
@@ -42,7 +42,7 @@ from keen_client.verify.windows import WindowName
 
 StepsT = TypeVar("StepsT")
 
-_open_clients: Final[weakref.WeakSet[KeenClient]] = weakref.WeakSet()
+_open_clients: Final[weakref.WeakSet[Core]] = weakref.WeakSet()
 
 
 class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
@@ -132,7 +132,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
             )
         self._core = Core(settings, machinery, naive_datetimes, self._seams.clock)
         if machinery is not None:
-            _open_clients.add(self)
+            _open_clients.add(self._core)
 
     # ---- recording ----------------------------------------------------------------------
 
@@ -249,14 +249,12 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         return self._core.machinery.courier.flush(timeout)
 
     def close(self, timeout: float | None = None) -> None:
-        """Send for at most *timeout* seconds (2 by default), then stop. What is left stays in the log. Idempotent."""
-        if self._core.is_closed:
-            return
-        self._core.is_closed = True
-        _open_clients.discard(self)
-        if self._core.machinery is not None:
-            limit = self._core.machinery.sender.config.close_seconds if timeout is None else timeout
-            self._core.machinery.close(limit)
+        """Send for at most *timeout* seconds (2 by default), then stop. What is left stays in the log. Idempotent.
+
+        It is closed also where an error is raised: the log's own disk failed, say.
+        """
+        _open_clients.discard(self._core)
+        self._core.close(timeout)
 
     # ---- asking -------------------------------------------------------------------------
 
@@ -428,6 +426,15 @@ def _place(error: InvalidEventError, collection: str, index: int | None) -> None
 
 @atexit.register
 def _close_at_exit() -> None:
-    """Give the last events their bounded chance; what does not make it is in the log."""
-    for client in list(_open_clients):
-        client.close()
+    """Give the last events their bounded chance, all clients together; what does not make it is in the log."""
+    clock = SystemClock()
+    began_ns = clock.monotonic_ns()
+    for core in list(_open_clients):
+        try:
+            core.close(passed_seconds=(clock.monotonic_ns() - began_ns) / 1e9)
+        except Exception as error:  # noqa: BLE001 — the other clients have events to send, too
+            LOGGER.error(
+                "the client over %s was not closed well (%s); what was recorded is in that log",
+                core.settings.log,
+                type(error).__name__,
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Final
 
 import attrs
@@ -20,6 +21,9 @@ from keen_client.observability.hooks import Hook, HookSet
 from keen_client.transport.httpx_transport import HttpClient
 from keen_client.transport.message import Response
 from keen_client.verify.probe import tokens_honoured
+
+#: What closing keeps of its time for requests that end when their connections are closed.
+_SETTLE_SECONDS: Final = 0.25
 
 
 class ApiUploader:
@@ -98,7 +102,13 @@ class Machinery:
         return tokens_honoured(self.log.state, self.clock.wall_ms()) is True
 
     def close(self, timeout_seconds: float) -> None:
-        """Stop sending within *timeout_seconds*, then close everything. What is not sent stays in the log."""
-        self.courier.close(timeout_seconds)
-        self.api.close()
-        self.log.close()
+        """Stop sending within *timeout_seconds*, then close everything. What is not sent stays in the log.
+
+        Everything is closed also where an error is raised.
+        """
+        settle_seconds = min(_SETTLE_SECONDS, timeout_seconds / 8)
+        with ExitStack() as closing:  # the last comes first
+            closing.callback(self.log.close)
+            closing.callback(self.courier.settle, settle_seconds)
+            closing.callback(self.api.close)
+            self.courier.close(timeout_seconds - settle_seconds)

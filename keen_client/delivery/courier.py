@@ -27,6 +27,10 @@ _ELECTION_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 1.0
 #: How long a flush without a time limit waits for another sender under whose hands nothing moves.
 _OTHER_SENDER_SECONDS: Final = 60.0
+#: How long a nap lasts at most before it is looked whether the client was closed.
+_NAP_SECONDS: Final = 0.25
+#: How long a closing client waits for what has been claimed to be settled: the log's own disk.
+_SETTLE_SECONDS: Final = 1.0
 #: Attempts in a row that brought nothing, after which draining without a time limit gives up.
 _FRUITLESS_MAX: Final = 5
 
@@ -112,19 +116,48 @@ class Courier:
             self._wake.set()
 
     def close(self, timeout_seconds: float) -> None:
-        """Stop, waiting at most *timeout_seconds* for what is due and for requests in flight."""
+        """Stop, waiting at most *timeout_seconds* for what is due and for requests in flight.
+
+        It has stopped also where an error is raised.
+        """
         self._mind_fork()
         if self._closed:
             return
-        deadline_ns = self._clock.monotonic_ns() + int(timeout_seconds * 1e9)
-        if self._background and self._lanes and timeout_seconds > 0:
-            self.flush(timeout_seconds)
-        self._closed = True
-        self._stop.set()
-        self._wake.set()
-        for lane in list(self._lanes):
-            lane.join(max(0.0, (deadline_ns - self._clock.monotonic_ns()) / 1e9))
-        self._sender.release()
+        deadline_ns = self._deadline_ns(timeout_seconds)
+        try:
+            if self._background and self._lanes and timeout_seconds > 0:
+                self.flush(timeout_seconds)
+        finally:
+            self._closed = True
+            self._stop.set()
+            self._wake.set()
+            try:
+                self._sender.close()
+            finally:
+                for lane in list(self._lanes):
+                    lane.join(self._seconds_left(deadline_ns))
+
+    def settle(self, timeout_seconds: float) -> None:
+        """After :meth:`close`, and before the log is closed: have what was claimed settled, and every flush ended.
+
+        What waits for the server gets *timeout_seconds*, and is unknown after
+        them; what only the disk holds up, a second at least.
+        """
+        began_ns = self._clock.monotonic_ns()
+        while self._sender.is_stepping or self._urgent:
+            passed_seconds = (self._clock.monotonic_ns() - began_ns) / 1e9
+            if passed_seconds >= (_SETTLE_SECONDS if self._sender.is_settling else timeout_seconds):
+                return
+            self._clock.sleep(0.005)
+
+    def _deadline_ns(self, timeout_seconds: float | None) -> int | None:
+        """When so many seconds are over; None: never."""
+        if timeout_seconds is None or timeout_seconds > threading.TIMEOUT_MAX:
+            return None
+        return self._clock.monotonic_ns() + int(timeout_seconds * 1e9)
+
+    def _seconds_left(self, deadline_ns: int | None) -> float | None:
+        return None if deadline_ns is None else max(0.0, (deadline_ns - self._clock.monotonic_ns()) / 1e9)
 
     # ---- flushing -----------------------------------------------------------------------
 
@@ -139,15 +172,14 @@ class Courier:
         time is left than the last one took.
 
         Raises:
+            ClientClosedError: the client was closed meanwhile, before it could be reported what is left.
             EventLogError: the log's own disk failed. Under the hands of the background thread, which goes on
                 trying, it is the report's ``reason``.
         """
         self._mind_fork()
         state = self._sender.log.state
         acknowledged, rejected = state.counter("acknowledged"), state.counter("rejected")
-        deadline_ns = (
-            None if timeout_seconds is None else self._clock.monotonic_ns() + int(timeout_seconds * 1e9)
-        )
+        deadline_ns = self._deadline_ns(timeout_seconds)
         self._sender.forget_pause()
         self._trouble = None
         was_elected = self._sender.holds_lock
@@ -185,6 +217,8 @@ class Courier:
         fruitless, took_ns = 0, 0
         stillness, under_way = _Stillness(self._clock), _Stillness(self._clock)
         while deadline_ns is None or self._clock.monotonic_ns() < deadline_ns:
+            if self._sender.is_closed:
+                return "the client was closed"
             is_sent_elsewhere = self._has_lane() or not self._sender.acquire()
             if is_sent_elsewhere:
                 if self._is_drained():
@@ -267,8 +301,9 @@ class Courier:
     def _nap(self, seconds: float, deadline_ns: int | None) -> None:
         if deadline_ns is not None:
             seconds = min(seconds, (deadline_ns - self._clock.monotonic_ns()) / 1e9)
-        if seconds > 0:
-            self._clock.sleep(seconds)
+        while seconds > 0 and not self._sender.is_closed:
+            self._clock.sleep(min(seconds, _NAP_SECONDS))
+            seconds -= _NAP_SECONDS
 
     # ---- the background -----------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from keen_client.delivery.outcome import (
 )
 from keen_client.delivery.policy import Policy
 from keen_client.delivery.uploader import Uploader
-from keen_client.errors import ApiError, ConfigurationError
+from keen_client.errors import ApiError, ClientClosedError, ConfigurationError, NotSentError
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.outbox import Claim, Settlement
@@ -42,6 +42,7 @@ from keen_client.observability.signals import (
     OutcomeUnknown,
 )
 from keen_client.transport.http_dates import http_date_ms
+from keen_client.transport.message import Response
 
 #: A request that leaves later than this after its journal entry is journalled again: the machine slept.
 _JOURNAL_STALE_MS: Final = 5_000
@@ -106,7 +107,9 @@ class Sender:
         self._next_tend_ns = 0
         self._owner_pid: int | None = None
         self._stepping = 0
+        self._uploading = 0
         self._is_leaving = False
+        self._is_closed = False
         #: Batches that were claimed and could not be settled.
         self._unsettled: set[int] = set()
         #: The server's clock less this machine's, by its last answer.
@@ -117,6 +120,7 @@ class Sender:
         self._guard = threading.Lock()
         self._owner_pid = None
         self._stepping = 0
+        self._uploading = 0
         self._is_leaving = False
         self._unsettled = set()
 
@@ -125,9 +129,11 @@ class Sender:
     def acquire(self) -> bool:
         """Become the log's sender if nobody is; a former holder's entries in flight become unknown.
 
-        Another sender of the same log in this process is somebody too.
+        Another sender of the same log in this process is somebody too. Not after :meth:`close`.
         """
         with self._guard:
+            if self._is_closed:
+                return False
             if self._owns_lock():
                 self._is_leaving = False
                 return True
@@ -140,11 +146,15 @@ class Sender:
             lock.release()
             raise
         with self._guard:
-            self._owner_pid = os.getpid()
-            self._is_leaving = False
+            is_too_late = self._is_closed
+            if not is_too_late:
+                self._owner_pid = os.getpid()
+                self._is_leaving = False
+        if is_too_late:
+            lock.release()
         if recovered:
             self._hooks.emit(InflightRecovered(recovered))
-        return True
+        return not is_too_late
 
     def release(self) -> None:
         """Let another sender have the log: at once, or when the last step under way has ended."""
@@ -155,6 +165,28 @@ class Sender:
             if not self._is_leaving:
                 self._owner_pid = None
                 self.log.directory.sender_lock().release()
+
+    def close(self) -> None:
+        """Claim nothing more, and let another sender have the log for good. What has not left yet goes back into it."""
+        with self._guard:
+            self._is_closed = True
+        self.release()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed: it sends nothing more."""
+        return self._is_closed
+
+    @property
+    def is_stepping(self) -> bool:
+        """Whether a step is under way."""
+        return self._stepping > 0
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether a step is under way that does not wait for the server: it ends by itself, if the log is open."""
+        with self._guard:
+            return self._stepping > self._uploading
 
     @property
     def holds_lock(self) -> bool:
@@ -207,7 +239,7 @@ class Sender:
         with self._guard:
             if self._pause is not None and self._clock.monotonic_ns() < self._pause.until_ns:
                 return Step(StepKind.WAITING, turn=self._pause.turn)
-            if not self.holds_lock:
+            if self._is_closed or not self.holds_lock:
                 return Step(StepKind.IDLE)
             self._stepping += 1
         try:
@@ -271,7 +303,9 @@ class Sender:
         if deadline_ns is not None:
             within_seconds = max(0.001, (deadline_ns - self._clock.monotonic_ns()) / 1e9)
         try:
-            answer = self._uploader.upload(batch.body, within_seconds)
+            answer = self._upload(batch.body, within_seconds)
+        except ClientClosedError as error:
+            return judge_failure(batch, NotSentError(error.message, error.hint))
         except ApiError as error:
             return judge_failure(batch, error)
         except ConfigurationError as error:  # no write key: nothing was sent
@@ -281,6 +315,17 @@ class Sender:
         return attrs.evolve(
             judge_answer(batch, answer), server_ms=http_date_ms(answer.headers.get("date", ""))
         )
+
+    def _upload(self, body: bytes, within_seconds: float | None) -> Response:
+        with self._guard:
+            if self._is_closed:
+                raise ClientClosedError("the client was closed; nothing was sent", "make a new client")
+            self._uploading += 1
+        try:
+            return self._uploader.upload(body, within_seconds)
+        finally:
+            with self._guard:
+                self._uploading -= 1
 
     def _settle(self, claim: Claim, batch: Batch, judgement: Judgement) -> Step:
         now_ms = self._clock.wall_ms()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ from keen_client._foundation.files import PRIVATE_FILE_MODE
 from keen_client._foundation.files import boot_id as machine_boot_id
 from keen_client._foundation.locks import check_platform
 from keen_client._foundation.randomness import Randomness
-from keen_client.errors import EventLogDamagedError, EventLogError
+from keen_client.errors import ClientClosedError, EventLogDamagedError, EventLogError
 from keen_client.eventlog.checkup import ABANDONED_MARK
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.dead_letters import DeadLetters
@@ -204,10 +204,11 @@ class EventLog:
     # ---- life ---------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close all connections. What was recorded stays; nothing is sent."""
-        self._recorder.close()
-        self.shelf.close()
-        self.state.close()
+        """Close all connections, also where one cannot be closed. What was recorded stays; nothing is sent."""
+        with ExitStack() as closing:
+            closing.callback(self.state.close)
+            closing.callback(self.shelf.close)
+            self._recorder.close()
 
     def after_fork(self) -> None:
         """Start anew in a forked child; called by the owner when it sees another pid."""
@@ -227,7 +228,7 @@ class EventLog:
                     " ON CONFLICT (origin) DO UPDATE SET status = 'abandoned', changed_ms = excluded.changed_ms",
                     (name.origin, name.day, now_ms, now_ms),
                 )
-        except EventLogError:
+        except (EventLogError, ClientClosedError):
             # The disk fails for state.db too: leave a mark that needs no transaction.
             mark = self.directory.path / f"{ABANDONED_MARK}{name.origin}"
             try:

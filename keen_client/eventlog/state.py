@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from keen_client._foundation.files import PRIVATE_FILE_MODE, birth_ns, file_identity
-from keen_client.errors import EventLogDamagedError, EventLogFullError, EventLogTooNewError
+from keen_client.errors import ClientClosedError, EventLogDamagedError, EventLogFullError, EventLogTooNewError
 from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, forked_guard, take_part
 from keen_client.eventlog.sqlite_faults import is_disk_full, is_read_only, translate, translate_os_error
 
@@ -52,6 +52,7 @@ class State:
         self.path: Final = directory / STATE_FILE
         self._reserve: Final = directory / RESERVE_FILE
         self._read_only: Final = read_only
+        self._closed = False
         self._open()
         take_part(self)
 
@@ -128,9 +129,14 @@ class State:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection to read from; hold it briefly: its readers hold up the writers."""
+        """A connection to read from; hold it briefly: its readers hold up the writers.
+
+        Raises:
+            ClientClosedError: after :meth:`close`.
+        """
         self._mind_fork()
         with self._lock:
+            self._mind_closed()
             self._mind_replacement()
             try:
                 yield self._connection
@@ -145,9 +151,13 @@ class State:
 
         *consequence*: what an error says of the data. On a full disk the reserve is given up once, so that sending and
         reclaiming can go on; recording then refuses until it is back.
+
+        Raises:
+            ClientClosedError: after :meth:`close`; nothing was changed.
         """
         self._mind_fork()
         with self._lock:
+            self._mind_closed()
             if self._connection.in_transaction:
                 yield self._connection
                 return
@@ -254,12 +264,22 @@ class State:
 
     def close(self) -> None:
         """Close the connection. Idempotent; in a forked child that did not use it, nothing happens."""
-        if self._pid == os.getpid():
-            with self._lock:
-                self._connection.close()
+        if self._pid != os.getpid():
+            self._closed = True
+            return
+        with self._lock:  # a transaction of another thread ends first, and sees it open until then
+            self._closed = True
+            self._connection.close()
+
+    def _mind_closed(self) -> None:
+        if self._closed:
+            raise ClientClosedError(
+                "the log was closed; nothing was changed, and what was recorded before is in it",
+                "make a new client",
+            )
 
     def _mind_fork(self) -> None:
-        if self._pid != os.getpid():
+        if self._pid != os.getpid() and not self._closed:
             with forked_guard():
                 if self._pid != os.getpid():
                     leak(self._connection)
