@@ -48,9 +48,14 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def _note(hint: str) -> str:
+    return f"hint: {hint}"
+
+
 class KeenError(Exception):
     """The root of the tree. ``str()`` is the message; ``hint`` is what to do next.
 
+    The hint is a note of the exception too, so that a traceback ends with it.
     Neither ever holds a key or the content of an event.
     """
 
@@ -60,7 +65,21 @@ class KeenError(Exception):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.message = message
+        self._hint: str | None = None
         self.hint = hint
+
+    @property
+    def hint(self) -> str | None:
+        """What to do next; None where nobody can tell."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, hint: str | None) -> None:
+        former = [] if self._hint is None else [_note(self._hint)]
+        others = [note for note in getattr(self, "__notes__", []) if note not in former]
+        self._hint = hint
+        # A list of its own: a copy of an error shares the one that it was copied with.
+        self.__notes__ = others if hint is None else [_note(hint), *others]
 
     def __str__(self) -> str:
         """The message alone; the hint is shown apart."""

@@ -9,6 +9,7 @@ import attrs
 
 from keen_client._foundation.clock import Clock, SystemClock
 from keen_client._foundation.randomness import Randomness, SystemRandomness
+from keen_client.api.call import retell
 from keen_client.api.cost import Cost, Meter, ServerClock
 from keen_client.api.operation import Operation
 from keen_client.api.project import Project
@@ -51,13 +52,12 @@ class ExecutorBase:
         return self._meter.server_clock
 
     def _parse(self, operation: Operation[ResultT], request: Request, response: Response) -> ResultT:
-        """Parse, and mask the key where the server repeats it in its words."""
+        """Parse. An error says which call it is the answer to; the key is masked where the server repeats it."""
         try:
             return operation.parse(response)
         except ApiError as error:
-            failure = error
-        _mask_key(failure, request)
-        raise failure
+            retell(error, f"{request.call}: {request.redact(error.message)}")
+            raise
 
     @staticmethod
     def _bounded(request: Request, within_seconds: float | None) -> Request:
@@ -75,13 +75,6 @@ class ExecutorBase:
             # Whoever asks meanwhile would prolong the block, in this thread or another.
             self._rate.fall_silent(max(SILENCE_SECONDS, self._retry.honoured_seconds(error)))
         return self._retry.wait_seconds(attempt, error, self._randomness)
-
-
-def _mask_key(error: ApiError, request: Request) -> None:
-    shown = request.redact(error.message)
-    if shown != error.message:
-        error.message = shown
-        error.args = (error.message, error.hint)
 
 
 class Executor(ExecutorBase):

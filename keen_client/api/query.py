@@ -9,6 +9,7 @@ import attrs
 from keen_client.api.answers import read_object
 from keen_client.api.json_text import encode
 from keen_client.api.project import Project
+from keen_client.queries.analysis import Analysis
 from keen_client.queries.definition import Query
 from keen_client.transport.message import Request, Response
 
@@ -33,9 +34,16 @@ class RunAnalysis:
             kind="query",
             body=encode(self.analysis.to_json()),
             key=project.key_for("read"),
+            about=", ".join(_collections(self.analysis)),
         )
 
     def parse(self, response: Response) -> Any:
         """The ``result`` member, or the whole object. Its shape is that of Keen's answer."""
         body = read_object(response, "result")
         return body if self.all_keys else body["result"]
+
+
+def _collections(query: Query) -> list[str]:
+    """The collections that *query* reads, each once."""
+    asked = [query] if isinstance(query, Analysis) else query.steps
+    return list(dict.fromkeys(part.event_collection for part in asked))

@@ -118,7 +118,9 @@ class KeenGroup(click.Group):
 def _show(error: Exception, form: ErrorForm) -> None:
     """Say on stdout or stderr what ended the command; on stderr where stdout takes nothing."""
     if os.environ.get(DEBUG_VARIABLE):
-        traceback.print_exception(error)
+        shown = traceback.TracebackException.from_exception(error)
+        shown.__notes__ = None  # the hint, which follows
+        shown.print()
     try:
         show_error(error, form)
         sys.stdout.flush()

@@ -30,6 +30,7 @@ class Request:
     ``base_url`` is normalised (see :func:`~keen_client.transport.base_url.normalise_base_url`);
     ``path`` starts with ``/`` and is percent-encoded already: a transport
     sends it as it stands, so ``%2F`` in a collection's name stays ``%2F``.
+    ``about`` names what the body asks for, a collection say, where the path does not: for messages.
     ``hidden`` are the secrets other than ``key`` that the request holds: an
     access key is part of its own address. No message and no log line shows them.
     ``timeout_seconds`` bounds each wait of the exchange (connecting, each
@@ -47,6 +48,7 @@ class Request:
     hidden: tuple[Secret, ...] = ()
     timeout_seconds: float | None = None
     within_seconds: float | None = None
+    about: str = ""
 
     @property
     def url(self) -> str:
@@ -58,6 +60,12 @@ class Request:
     def place(self) -> str:
         """Method and URL without the query part, for messages and logs."""
         return _redacted(f"{self.method} {self.base_url}{self.path}", self.hidden)
+
+    @property
+    def call(self) -> str:
+        """Method and path, and what it is about, for the error of an answer: which call of this project it was."""
+        about = f" of {self.about}" if self.about else ""
+        return self.redact(f"{self.method} {self.path}{about}")
 
     @property
     def shown_url(self) -> str:

@@ -20,9 +20,13 @@ from keen_client.api import (
     ServerClock,
     UploadBatch,
 )
+from keen_client.api.answers import read_json
+from keen_client.api.call import Call
 from keen_client.errors import (
+    ApiError,
     AuthenticationError,
     ClientClosedError,
+    ForbiddenError,
     InvalidCollectionNameError,
     InvalidEnvironmentError,
     InvalidEventError,
@@ -32,12 +36,19 @@ from keen_client.errors import (
     ServerError,
     UnreadableResponseError,
 )
-from keen_client.queries import Analysis
+from keen_client.queries import Analysis, Funnel, FunnelStep
 from keen_client.transport import Request, Response, Secret
 
 KEY = "the-key-of-the-project"
 PROJECT = Project(id="P", write_key=Secret(KEY), read_key=Secret(KEY))
 COUNT = RunAnalysis(Analysis(analysis_type="count", event_collection="c", timeframe="today"))
+FUNNEL = Funnel(
+    steps=(
+        FunnelStep(event_collection="visits", actor_property="user", timeframe="today"),
+        FunnelStep(event_collection="purchases", actor_property="user", timeframe="today"),
+        FunnelStep(event_collection="visits", actor_property="user", timeframe="today"),
+    )
+)
 JSON = {"content-type": "application/json; charset=utf-8"}
 SEVEN = Response(status=200, headers=JSON, body=b'{"result": 7, "query": {}}', received_wall_ms=5_000)
 BUSY = Response(status=503, body=b"<html>")
@@ -229,6 +240,57 @@ def test_key_in_the_servers_words_is_masked(bench: Make) -> None:
     with pytest.raises(AuthenticationError, match=r"unknown key \[key\]") as caught:
         it.run(COUNT)
     assert KEY not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("operation", "call"),
+    [
+        (COUNT, "POST /3.0/projects/P/queries/count of c"),
+        (RunAnalysis(FUNNEL), "POST /3.0/projects/P/queries/funnel of visits, purchases"),
+        (RecordEvent("book sales", {"secret": 1}), "POST /3.0/projects/P/events/book%20sales"),
+    ],
+)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(status=404, body=b'{"message": "none", "error_code": "ResourceNotFoundError"}'),
+        Response(status=200, body=b"<html>", headers={"content-type": "text/html"}),
+        Response(status=413, body=b""),
+        Response(status=301, headers={"location": "https://elsewhere.example"}),
+        Response(status=200, body=b"[]", headers=JSON),
+    ],
+    ids=["refused", "a page", "too large", "a redirect", "another shape"],
+)
+def test_error_of_an_answer_says_which_call_it_is_the_answer_to(
+    operation: Operation[object], call: str, answer: Response, bench: Make
+) -> None:
+    """Method, path and collection, once; no key, and nothing of what was sent."""
+    b = bench(answer)
+    with pytest.raises(ApiError) as caught:
+        b.run(operation)
+    assert caught.value.message.startswith(f"{call}: ")
+    assert caught.value.message.count("/3.0/") == 1
+    assert str(caught.value.args[0]) == caught.value.message
+    assert KEY not in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_secrets_and_questions_of_an_address_are_not_named(bench: Make) -> None:
+    """An access key is part of its own path, and a query string holds what was asked."""
+    b = bench(Response(status=403, body=b'{"message": "no", "error_code": "RequestForbiddenError"}'))
+    hidden = Secret("an-access-key")
+    call = Call(
+        method="GET",
+        path="/keys/an-access-key",
+        key_class="read",
+        read=read_json,
+        params=(("name", "a-question"),),
+        hidden=(hidden,),
+    )
+    with pytest.raises(ForbiddenError, match=r"GET /3\.0/projects/P/keys/") as caught:
+        b.run(call)
+    assert "an-access-key" not in str(caught.value)
+    assert "a-question" not in str(caught.value)
 
 
 def test_missing_key_is_found_before_anything_is_sent(bench: Make) -> None:

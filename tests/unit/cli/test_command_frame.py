@@ -151,6 +151,13 @@ def test_the_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None
     assert result.stdout == ""
 
 
+def test_a_hint_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the traceback is asked for, which would end with it too."""
+    for debug in ("", "1"):
+        _replace(monkeypatch, _raise(KeenError("what happened", "what to do")))
+        assert invoke("status", KEEN_DEBUG=debug).stderr.count("what to do") == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import traceback
 from collections.abc import Iterator
 
 import pytest
@@ -47,13 +48,43 @@ def _edges(tree: list[tuple[int, str]]) -> set[tuple[str, str]]:
 def test_error_survives_pickling_and_copying(kind: type[errors.KeenError]) -> None:
     """A job queue or a process pool hands the error on whole."""
     error = kind("what happened", "what to do")
-    for name in [name for name in vars(error) if name not in {"message", "hint"}]:
+    for name in [name for name in vars(error) if name not in {"message", "_hint", "__notes__"}]:
         setattr(error, name, f"the {name}")
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         assert type(twin) is kind
         assert vars(twin) == vars(error)
         assert str(twin) == "what happened"
         assert twin.hint == "what to do"
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_hint_ends_the_traceback_once(kind: type[errors.KeenError]) -> None:
+    """Whoever logs the exception sees what to do: once, after a pickling, a copy and another raise too."""
+    raised: errors.KeenError = kind("what happened", "what to do")
+    for error in (raised, pickle.loads(pickle.dumps(raised)), copy.copy(raised), copy.deepcopy(raised)):
+        for _ in range(2):
+            with pytest.raises(kind) as caught:
+                raise error
+        shown = traceback.format_exception(caught.value)
+        assert "".join(shown).count("what to do") == 1
+        assert shown[-1] == "hint: what to do\n"
+
+
+def test_hint_that_is_given_later_takes_the_place_of_the_former() -> None:
+    """A copy of the error keeps its own, and so do the notes of others."""
+    error = errors.KeenError("what happened", "what to do")
+    error.add_note("a note of the caller's")
+    twin = copy.copy(error)
+    error.hint = "something else"
+    assert error.__notes__ == ["hint: something else", "a note of the caller's"]
+    assert twin.__notes__ == ["hint: what to do", "a note of the caller's"]
+    error.hint = None
+    assert error.__notes__ == ["a note of the caller's"]
+
+
+def test_error_without_a_hint_has_no_note() -> None:
+    """Nothing is said where nothing is to be done."""
+    assert errors.KeenError("what happened").__notes__ == []
 
 
 def test_codes_are_unique() -> None:
