@@ -56,6 +56,9 @@ def status(preset: str, connection: Connection, as_json: bool) -> int:
         say(
             f"oldest        recorded {document['oldest_unsent']}, {document['oldest_unsent_seconds']:,} s ago"
         )
+    if found.waiting is not None:
+        hint = f" ({found.waiting.hint})" if found.waiting.hint else ""
+        say(f"waits         since {document['delivery_waits']['since']}: {found.waiting.reason}{hint}")
     say(f"dead letters  {backlog.rejected:,}" + (f", {found.unsure:,} unsure" if found.unsure else ""))
     say(f"sender        {'running' if found.is_sender_running else 'none'}")
     say(f"last accepted {document['last_accepted'] or 'never'}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
@@ -28,7 +29,14 @@ from keen_client.delivery.outcome import (
 )
 from keen_client.delivery.policy import Policy
 from keen_client.delivery.uploader import Uploader
-from keen_client.errors import ApiError, ClientClosedError, ConfigurationError, NotSentError
+from keen_client.delivery.waiting import Waiting, note_waiting, read_waiting
+from keen_client.errors import (
+    ApiError,
+    ClientClosedError,
+    ConfigurationError,
+    EventLogError,
+    NotSentError,
+)
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.outbox import Claim, Settlement
@@ -110,6 +118,8 @@ class Sender:
         self._uploading = 0
         self._is_leaving = False
         self._is_closed = False
+        #: Why delivery waits, as it is noted in the log: None where it is not.
+        self._noted_reason: str | None = None
         #: Batches that were claimed and could not be settled.
         self._unsettled: set[int] = set()
         #: The server's clock less this machine's, by its last answer.
@@ -142,10 +152,12 @@ class Sender:
             return False
         try:
             recovered = self.log.outbox.recover()
+            waiting = read_waiting(self.log.state)
         except BaseException:
             lock.release()
             raise
         with self._guard:
+            self._noted_reason = None if waiting is None else waiting.reason
             is_too_late = self._is_closed
             if not is_too_late:
                 self._owner_pid = os.getpid()
@@ -368,6 +380,20 @@ class Sender:
             self._hooks.emit(DeliveryPaused(judgement.reason, judgement.hint, round(wait_seconds, 3)))
         elif was_paused:
             self._hooks.emit(DeliveryResumed())
+        self._note_waiting(judgement if wait_seconds > 0 else None)
+
+    def _note_waiting(self, judgement: Judgement | None) -> None:
+        """Keep for whoever asks the log why delivery waits; written only when that is another reason than before."""
+        reason = None if judgement is None else judgement.reason
+        with self._guard:
+            if reason == self._noted_reason:
+                return
+            self._noted_reason = reason
+        waiting = None
+        if judgement is not None:
+            waiting = Waiting(self._clock.wall_ms(), judgement.reason, judgement.hint)
+        with suppress(EventLogError):  # the batch is settled; whether that can be told does not matter to it
+            note_waiting(self.log.state, waiting)
 
     def _tell(self, claim: Claim, batch: Batch, judgement: Judgement, accepted: int) -> int:
         if accepted:

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from keen_client._foundation.clock import ms_to_iso
+from keen_client.delivery.waiting import Waiting, read_waiting
 from keen_client.eventlog.directory import Binding
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.outbox import Backlog
@@ -28,6 +29,8 @@ class LogStatus:
     unverified. ``is_size_near``: the log is so large that final segments go
     before their time, and recording may come to a stop. ``exists``: there is a
     log; where there is none, nobody may have said of which project it would be.
+    ``waiting``: why what is unsent waits, as the last sender noted it; None when
+    its last request went through.
     """
 
     project_id: str | None
@@ -46,6 +49,7 @@ class LogStatus:
     horizons: tuple[Horizon, ...] = ()
     is_size_near: bool = False
     exists: bool = True
+    waiting: Waiting | None = None
 
     @property
     def is_past_horizon(self) -> bool:
@@ -70,6 +74,7 @@ class LogStatus:
             "oldest_unsent_seconds": None
             if self.oldest_unsent_ms is None
             else max(0, self.as_of_ms - self.oldest_unsent_ms) // 1000,
+            "delivery_waits": None if self.waiting is None else self.waiting.document(),
             "last_accepted": _iso(self.last_accepted_ms),
             "last_nightly": _iso(self.last_nightly_ms),
             "segments": self.segments,
@@ -94,12 +99,13 @@ def read_status(log: EventLog, preset: Preset, now_ms: int) -> LogStatus:
     """Look at *log*; changes nothing in it. *preset* says what counts as final."""
     reclaimer = Reclaimer(log.directory, log.state, log.shelf, log.config, log.clock)
     size_bytes = log_size_bytes(log.directory)
+    backlog = log.outbox.backlog()
     return LogStatus(
         project_id=log.binding.project_id,
         base_url=log.binding.base_url,
         path=str(log.directory.path),
         as_of_ms=now_ms,
-        backlog=log.outbox.backlog(),
+        backlog=backlog,
         unsure=len(log.dead_letters.list("unsure")),
         oldest_unsent_ms=_oldest_unsent_ms(log),
         last_accepted_ms=_fact_ms(log, "last_accepted_ms"),
@@ -110,6 +116,7 @@ def read_status(log: EventLog, preset: Preset, now_ms: int) -> LogStatus:
         is_nightly_running=log.directory.nightly_lock().is_taken_elsewhere(),
         horizons=tuple(reclaimer.horizons(Finality(log, log.clock, preset))),
         is_size_near=size_bytes >= SIZE_HORIZON * log.config.log_size_max_bytes,
+        waiting=read_waiting(log.state) if backlog.unsent else None,
     )
 
 
