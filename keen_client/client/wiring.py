@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 import attrs
@@ -15,6 +15,7 @@ from keen_client.client.settings import Settings
 from keen_client.delivery.config import DeliveryConfig
 from keen_client.delivery.courier import Courier
 from keen_client.delivery.sender import Sender
+from keen_client.errors import EventLogError
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.log import EventLog
 from keen_client.observability.hooks import Hook, HookSet
@@ -80,12 +81,12 @@ class Machinery:
             clock=seams.clock,
             randomness=seams.randomness,
         )
-        if settings.read_key is None:
-            # Nothing can ever be verified: acknowledged entries go after retention, counted as unverified.
-            log_config = attrs.evolve(log_config, reclaim_unverified=True)
         self.log: Final = EventLog(
             settings.log, settings.binding, log_config, seams.clock, seams.randomness, make=make_log
         )
+        if settings.read_key is not None:
+            with suppress(EventLogError):  # a disk that takes no note takes no event either
+                self.log.note_reader()
         self.sender: Final = Sender(
             self.log,
             ApiUploader(self.api),

@@ -46,6 +46,7 @@ from keen_client.observability.signals import (
     DeliveryPaused,
     DeliveryResumed,
     EventsRejected,
+    HorizonNear,
     InflightRecovered,
     OutcomeUnknown,
 )
@@ -418,4 +419,5 @@ class Sender:
             if now_ns < self._next_tend_ns:
                 return
             self._next_tend_ns = now_ns + int(_TEND_SECONDS * 1e9)
-        self.log.tend()
+        for horizon in self.log.tend():
+            self._hooks.emit(HorizonNear(horizon.unsent + horizon.unverified, round(horizon.days, 1)))

@@ -35,9 +35,10 @@ class LogConfig:
     the event, ``block`` waits up to ``block_timeout_seconds`` first.
     ``reserve_bytes`` are kept free for sending and reclaiming on a full disk.
     ``lock_timeout_seconds``: how long a writer waits for others before it
-    records in a segment of its own. ``reclaim_unverified``: allow entries that
-    no query ever verified to go after retention (the named default only where
-    no read key is given); they are counted and their windows are unverifiable.
+    records in a segment of its own. ``reclaim_unverified``: permit that entries
+    go after retention that no query ever verified; they are counted and their
+    windows are unverifiable. Without, that is so only in a log that no process
+    with a read key ever opened, and is warned of for a day at least.
     """
 
     durability: Durability = "full"

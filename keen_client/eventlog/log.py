@@ -21,15 +21,16 @@ from keen_client.eventlog.directory import Binding, LogDirectory
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.expectation import Expectation
 from keen_client.eventlog.outbox import Outbox
-from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recorder import Recorded, Recorder
 from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
 from keen_client.eventlog.restoration import note_restoration
+from keen_client.eventlog.retention import Horizon
 from keen_client.eventlog.segment import SegmentName, finish_sealed, list_segments
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.succession import Succession
 from keen_client.eventlog.totals import Totals
+from keen_client.eventlog.unverified import UnverifiedReclaim, note_reader
 from keen_client.events.encoding import EncodedEvent
 from keen_client.events.identity import SEQ_MAX
 from keen_client.observability.hooks import LOGGER
@@ -151,12 +152,12 @@ class EventLog:
 
     # ---- upkeep, by the holder of the sender lock ---------------------------------------
 
-    def tend(self) -> None:
+    def tend(self) -> list[Horizon]:
         """Seal segments of earlier days and make sealed ones single read-only files, as far as nobody uses them.
 
-        Where unverified entries may be reclaimed, because no query can ever
-        verify them, that is done here, once an hour; elsewhere the nightly job
-        reclaims what is final.
+        Where entries may go unverified, because nobody verifies this log or
+        because that was permitted, it is done here, once an hour; elsewhere
+        the nightly job reclaims what is final. Returns what is to be warned of.
         """
         self._enter_marks()
         names = list_segments(self.directory.segments)
@@ -170,11 +171,19 @@ class EventLog:
             if self.shelf.is_sealed(name.origin):
                 self._finish(name)
         now_ns = self.clock.monotonic_ns()
-        if self.config.reclaim_unverified and now_ns >= self._next_reclaim_ns:
-            self._next_reclaim_ns = now_ns + int(_RECLAIM_SECONDS * 1e9)
-            Reclaimer(self.directory, self.state, self.shelf, self.config, self.clock).reclaim(
-                lambda _collection, _hour: False
-            )
+        if now_ns < self._next_reclaim_ns:
+            return []
+        self._next_reclaim_ns = now_ns + int(_RECLAIM_SECONDS * 1e9)
+        warnings, _ = UnverifiedReclaim(self.directory, self.state, self.shelf, self.config, self.clock).run()
+        return warnings
+
+    def note_reader(self) -> None:
+        """Note that somebody can verify this log: from now on nothing goes from it unverified, unless that is permitted.
+
+        Raises:
+            EventLogError: the disk took no note.
+        """
+        note_reader(self.state, self.clock.wall_ms())
 
     def mark_abandoned(self) -> None:
         """Note what was abandoned while the disk took no note. Before anything is sent: none of it may be.

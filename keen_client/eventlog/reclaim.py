@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -75,8 +76,17 @@ class Reclaimer:
         self._config = config
         self._clock = clock
 
-    def reclaim(self, is_final: IsFinal, *, clock_agrees: bool | None = None) -> Reclaimed:
+    def reclaim(
+        self,
+        is_final: IsFinal,
+        *,
+        clock_agrees: bool | None = None,
+        unverified_of: Collection[str] | None = None,
+    ) -> Reclaimed:
         """Finish what was begun, then reclaim what may go. See :data:`IsFinal` for what *is_final* answers for.
+
+        *unverified_of*: only of these origins anything goes unverified, where
+        that is allowed at all; None: of all.
 
         *clock_agrees*: whether the server's clock says the same as this
         machine's; None: it was not asked. While the clock is in doubt nothing
@@ -95,6 +105,13 @@ class Reclaimer:
             log_size_bytes=log_size_bytes(self._directory),
             is_final=is_final,
         )
+        if unverified_of is not None:
+            decisions = [
+                attrs.evolve(decision, pins=(*decision.pins, "its events are not verified"))
+                if decision.unverified and decision.name.origin not in unverified_of
+                else decision
+                for decision in decisions
+            ]
         done = [decision for decision in decisions if decision.may_go and self._intend(decision)]
         self.finish()
         return Reclaimed(

@@ -15,6 +15,7 @@ from keen_client.eventlog.outbox import Backlog
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.retention import SIZE_HORIZON, Horizon
 from keen_client.eventlog.space import log_size_bytes
+from keen_client.eventlog.unverified import retention_of
 from keen_client.verify.finality import Finality
 from keen_client.verify.presets import Preset
 
@@ -97,7 +98,8 @@ class LogStatus:
 
 def read_status(log: EventLog, preset: Preset, now_ms: int) -> LogStatus:
     """Look at *log*; changes nothing in it. *preset* says what counts as final."""
-    reclaimer = Reclaimer(log.directory, log.state, log.shelf, log.config, log.clock)
+    retention = retention_of(log.config, log.state)
+    reclaimer = Reclaimer(log.directory, log.state, log.shelf, retention, log.clock)
     size_bytes = log_size_bytes(log.directory)
     backlog = log.outbox.backlog()
     return LogStatus(
