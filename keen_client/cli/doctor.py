@@ -15,7 +15,7 @@ from keen_client.errors import EventLogDamagedError, EventLogError, EventLogPerm
 
 if TYPE_CHECKING:
     from keen_client.eventlog.directory import Binding, LogDirectory
-    from keen_client.eventlog.doctor import Finding
+    from keen_client.eventlog.finding import Finding
 
 _MARKS: Final = {"ok": "ok       ", "repaired": "repaired ", "warning": "WARNING  ", "damage": "DAMAGE   "}
 _BITS: Final = {"damage": exit_codes.DAMAGE, "warning": exit_codes.WARNINGS}
@@ -89,7 +89,7 @@ def _check_binding(directory: LogDirectory, binding: Binding | None) -> None:
 
 def _encryption(directory: LogDirectory, binding: Binding | None) -> Iterator[Finding]:
     """Whether keys and events go to the server encrypted; nothing where it is not known which server that is."""
-    from keen_client.eventlog.doctor import Finding
+    from keen_client.eventlog.finding import Finding
     from keen_client.transport.base_url import is_loopback
 
     try:
@@ -126,7 +126,7 @@ def _status(findings: Iterable[Finding]) -> int:
 def _probe(connection: Connection) -> Finding:
     """Send the pairs, or read those that were sent before; a server on this machine is asked thrice at most."""
     from keen_client.cli.session import open_machinery
-    from keen_client.eventlog.doctor import Finding
+    from keen_client.eventlog.finding import Finding
     from keen_client.transport.base_url import is_loopback
     from keen_client.verify.probe import PROBES_MAX, READY_AFTER_MS, TokenProbe
 
@@ -173,7 +173,7 @@ def _ask_for_full_probe(*, as_json: bool) -> None:
 def _probe_fully(connection: Connection) -> list[Finding]:
     """Send the events, or read those that were sent before."""
     from keen_client.cli.session import open_machinery
-    from keen_client.eventlog.doctor import Finding
+    from keen_client.eventlog.finding import Finding
     from keen_client.transport.base_url import is_loopback
     from keen_client.verify.full_probe import FullProbe, told
     from keen_client.verify.probe import READY_AFTER_MS

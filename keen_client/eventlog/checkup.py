@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from keen_client._foundation.files import file_identity
 from keen_client.errors import EventLogError, EventLogPermissionError
 from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.salvage import entry_of
@@ -88,6 +89,16 @@ def check_state(directory: LogDirectory, *, thorough: bool = False) -> str:
         return error.message
     finally:
         state.close()
+
+
+def is_copy(directory: LogDirectory, name: SegmentName, header: Header, boot_id: str) -> bool:
+    """Whether an open segment of this boot is not the file that was made under its name: nobody writes to it."""
+    made = (header.device, header.inode)
+    return (
+        not header.is_sealed
+        and header.boot_id == boot_id
+        and made != file_identity(name.path_in(directory.segments))
+    )
 
 
 def abandoned_origins(directory: LogDirectory, state: State | None) -> list[str]:

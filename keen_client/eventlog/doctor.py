@@ -9,14 +9,11 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
-
-import attrs
+from typing import Final
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, Clock, ms_to_iso
 from keen_client._foundation.files import (
     SEALED_FILE_MODE,
-    file_identity,
     filesystem_type,
     free_bytes,
     is_memory_filesystem,
@@ -31,36 +28,24 @@ from keen_client.eventlog.checkup import (
     check_state,
     log_files,
     recorded_ms,
-    unsafe_files,
 )
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import LOG_FORMAT, LogDirectory
+from keen_client.eventlog.finding import REPAIR, Finding
+from keen_client.eventlog.ownership import closure, identities, permissions
 from keen_client.eventlog.retention import SIZE_HORIZON
-from keen_client.eventlog.rights import barriers, denials, may_write, told
+from keen_client.eventlog.rights import may_write
 from keen_client.eventlog.segment import SegmentName, list_segments
 from keen_client.eventlog.space import log_size_bytes
 from keen_client.eventlog.state import State
 from keen_client.eventlog.succession import recording_span
-
-Level = Literal["ok", "warning", "damage", "repaired"]
 
 #: Times this far in the future are the clock's fault, not a rounding.
 CLOCK_TOLERANCE_MS: Final = 5 * MS_PER_MINUTE
 #: An event that nobody has tried to send for so long means that nobody sends.
 UNSENT_WARN_MS: Final = MS_PER_HOUR
 
-_REPAIR: Final = "run `keen-client doctor --repair`"
 _RIGHTS: Final = "check the owner, the mode and the mount of the log's files"
-
-
-@attrs.frozen
-class Finding:
-    """One thing that was looked at. ``name`` is stable; ``hint`` says what to do, if anything is to be done."""
-
-    level: Level
-    name: str
-    message: str
-    hint: str = ""
 
 
 def examine(
@@ -107,12 +92,11 @@ class _Examination:
                 "record an event first, or name the log with --log",
             )
             return
-        closed = list(self._closed())
-        if closed:
-            yield from closed
+        if (closed := closure(self._directory)) is not None:
+            yield closed
             return
         yield from self._of("directory", self._binding())
-        yield from self._of("permissions", self._permissions())
+        yield from self._of("permissions", permissions(self._directory))
         yield from self._of("filesystem", self._filesystem())
         yield from self._of("space", self._space())
         yield from self._of("state", self._look_at_state())
@@ -124,7 +108,9 @@ class _Examination:
             yield from self._of("segments", self._damaged())
             yield from self._of("clock", self._clock_faults())
             yield from self._of("sealing", self._unsealed())
-            yield from self._of("identity", self._identities())
+            yield from self._of(
+                "identity", identities(self._directory, self._segments, self._state, self._boot_id)
+            )
             yield from self._of("abandoned", self._abandoned())
             yield from self._of("sender", self._sender())
             yield from self._of("journal", self._journals())
@@ -149,44 +135,6 @@ class _Examination:
             self._directory.binding()
         except EventLogError as error:
             yield Finding("damage", "directory", error.message, error.hint or "")
-
-    def _closed(self) -> Iterator[Finding]:
-        """Why nothing of the log may, or can, be looked at: files made here would lock its owner out."""
-        try:
-            self._directory.check_owner()
-        except EventLogError as error:
-            yield Finding("warning", "permissions", error.message, error.hint or "")
-            return
-        denied = barriers(self._directory)
-        if denied:
-            message, hint = told(denied)
-            yield Finding("warning", "permissions", f"{message}: nothing of the log was examined", hint)
-
-    def _permissions(self) -> Iterator[Finding]:
-        if denied := denials(self._directory):
-            message, hint = told(denied)
-            yield Finding(
-                "warning",
-                "permissions",
-                f"{message}: nothing is lost, but not all can be recorded, sent and verified",
-                hint,
-            )
-        foreign, wide = unsafe_files(self._directory)
-        if foreign:
-            yield Finding(
-                "damage",
-                "permissions",
-                f"{len(foreign)} files belong to another user, {foreign[0].name} among them: "
-                "the log's owner may be locked out",
-                f"chown them to user {self._directory.path.stat().st_uid}",
-            )
-        if wide:
-            yield Finding(
-                "warning",
-                "permissions",
-                f"others than the owner may use {len(wide)} files, {wide[0].name} among them",
-                _REPAIR,
-            )
 
     def _filesystem(self) -> Iterator[Finding]:
         kind = filesystem_type(self._directory.path)
@@ -227,7 +175,7 @@ class _Examination:
                 "warning",
                 "space",
                 "the reserve for sending on a full disk was used up; nothing is lost",
-                "free space; " + _REPAIR,
+                "free space; " + REPAIR,
             )
 
     # ---- content ------------------------------------------------------------------------
@@ -239,7 +187,7 @@ class _Examination:
                     "damage",
                     "state",
                     "state.db is gone: what was sent is not known; the events are still in the segments",
-                    _REPAIR + ": it is rebuilt, and every event is unknown until a query settles it",
+                    REPAIR + ": it is rebuilt, and every event is unknown until a query settles it",
                 )
             return
         try:
@@ -252,7 +200,7 @@ class _Examination:
                 "damage",
                 "state",
                 f"state.db is damaged ({fault}); the events are still in the segments",
-                _REPAIR + ": it is set aside and rebuilt; the nightly copy gives back what it can",
+                REPAIR + ": it is set aside and rebuilt; the nightly copy gives back what it can",
             )
             return
         try:
@@ -282,7 +230,7 @@ class _Examination:
                     "damage",
                     "segments",
                     f"{_file(check.name)} is damaged ({check.fault}); recording goes on in another segment",
-                    _REPAIR + ": it is set aside, and what can be read is saved",
+                    REPAIR + ": it is set aside, and what can be read is saved",
                 )
 
     def _clock_faults(self) -> Iterator[Finding]:
@@ -317,7 +265,7 @@ class _Examination:
                     "warning",
                     "sealing",
                     f"{_file(check.name)} is of an earlier day and still open: it cannot be reclaimed",
-                    "record or send something; " + _REPAIR,
+                    "record or send something; " + REPAIR,
                 )
             elif (
                 check.header.is_sealed
@@ -328,33 +276,7 @@ class _Examination:
                     "warning",
                     "sealing",
                     f"{_file(check.name)} is sealed and still has a write-ahead log: a process has had it open for days",
-                    _REPAIR,
-                )
-
-    def _identities(self) -> Iterator[Finding]:
-        ours = [c for c in self._segments if c.header is not None and c.header.boot_id == self._boot_id]
-        since_ms = min((c.header.made_ms for c in ours if c.header is not None), default=None)
-        for check in self._segments:
-            header = check.header
-            if header is None or check.fault:
-                continue
-            if header.boot_id != self._boot_id and since_ms is not None and check.newest_ms > since_ms:
-                yield Finding(
-                    "damage",
-                    "identity",
-                    f"{_file(check.name)} was written by another machine, or another boot of it, at "
-                    f"{ms_to_iso(check.newest_ms)}, while this one wrote too",
-                    "let one machine only write to this log; give the other one a log of its own",
-                )
-            is_other = (header.device, header.inode) != file_identity(
-                check.name.path_in(self._directory.segments)
-            )
-            if is_other and not header.is_sealed and header.boot_id == self._boot_id:
-                yield Finding(
-                    "warning",
-                    "identity",
-                    f"{_file(check.name)} is a copy of the file that was made under this name: nothing is recorded in it",
-                    "nothing, if you restored a backup",
+                    REPAIR,
                 )
 
     # ---- what is going on ---------------------------------------------------------------
@@ -367,7 +289,7 @@ class _Examination:
                 "abandoned",
                 f"segment {origin} was abandoned after a disk error or a restored backup: "
                 "what it holds past its last sync is not sent",
-                _REPAIR + ": it is sealed and read again",
+                REPAIR + ": it is sealed and read again",
             )
 
     def _sender(self) -> Iterator[Finding]:
@@ -428,7 +350,7 @@ class _Examination:
             files = {file for (file,) in db.execute("SELECT file FROM damages")}
             (lost,) = db.execute("SELECT count(*) FROM damages WHERE lost IS NULL OR lost > 0").fetchone()
         if reclaims:
-            yield Finding("warning", "journal", f"{reclaims} reclaims were begun and not completed", _REPAIR)
+            yield Finding("warning", "journal", f"{reclaims} reclaims were begun and not completed", REPAIR)
         aside = self._directory.damaged.glob("*.db.*Z*") if self._directory.damaged.is_dir() else iter(())
         open_ends = [
             p.name for p in aside if not p.name.endswith(("-wal", "-shm", "-journal")) and p.name not in files
@@ -438,7 +360,7 @@ class _Examination:
                 "warning",
                 "journal",
                 f"{open_ends[0]} was set aside, and what can be read of it is not saved yet",
-                _REPAIR,
+                REPAIR,
             )
         if lost:
             yield Finding(

@@ -7,6 +7,7 @@ what cannot be done now (another process is at work) is told and left.
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -26,16 +27,17 @@ from keen_client.eventlog.checkup import (
     abandoned_origins,
     check_segment,
     check_state,
+    is_copy,
     unsafe_files,
 )
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.damage import Damage, Salvager
 from keen_client.eventlog.directory import LogDirectory
-from keen_client.eventlog.doctor import Finding
+from keen_client.eventlog.finding import Finding
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
 from keen_client.eventlog.rights import hindrances, told
-from keen_client.eventlog.segment import SegmentName, finish_sealed, list_segments
+from keen_client.eventlog.segment import SegmentName, SegmentReader, finish_sealed, list_segments
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.succession import CursorOf, Succession
@@ -240,7 +242,9 @@ class _Repair:
 
     def _older(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
         for name in list_segments(self._directory.segments):
-            if succession.fits_today(name) or shelf.is_sealed(name.origin) is not False:
+            if shelf.is_sealed(name.origin) is not False:
+                continue
+            if succession.fits_today(name) and not self._is_copy(name):
                 continue
             shelf.release(name.origin)
             if succession.seal(name, self._successor(succession)):
@@ -249,6 +253,14 @@ class _Repair:
                 yield Finding(
                     "warning", "sealing", f"segment {name.origin} of {name.day} is held by a process"
                 )
+
+    def _is_copy(self, name: SegmentName) -> bool:
+        try:
+            reader, header = SegmentReader.checked(self._directory.segments, name)
+        except (sqlite3.Error, EventLogError):
+            return False
+        reader.close()
+        return is_copy(self._directory, name, header, self._boot_id)
 
     def _finished(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
         locks = self._directory.recorders_lock()

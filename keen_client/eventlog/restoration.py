@@ -58,6 +58,18 @@ def note_restoration(state: State, shelf: Shelf, now_ms: int) -> bool:
     return True
 
 
+def awaits_sender(state: State) -> bool:
+    """Whether the log was put back, or copied, and no sender has seen to it yet."""
+    return not state.is_itself() or bool(_noted(state))
+
+
+def is_set_apart(state: State, origin: str) -> bool:
+    """Whether nobody writes to the segment *origin* again, by ``state.db``: nothing is left to be done about a copy of it."""
+    with state.reading() as db:
+        row = db.execute("SELECT status FROM origins WHERE origin = ?", (origin,)).fetchone()
+    return row is not None and row[0] != "open"
+
+
 def doubt_restored(state: State, shelf: Shelf, totals: Totals, clock: Clock) -> int:
     """Take what a log that was put back had to send for *unknown*; how many entries. By the new holder of the lock.
 

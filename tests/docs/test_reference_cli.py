@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from keen_client.cli import exit_codes, options
 from keen_client.cli.app import COMMANDS, app
 from keen_client.delivery.courier import FlushReport
-from keen_client.eventlog.doctor import Finding
+from keen_client.eventlog.finding import Finding
 from keen_client.eventlog.reclaim import Reclaimed
 from keen_client.events.identity import EntryId
 from keen_client.replay.night import NightReport, send_document

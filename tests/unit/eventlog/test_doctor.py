@@ -18,8 +18,9 @@ from keen_client._foundation.randomness import SeededRandomness
 from keen_client.eventlog import doctor as doctor_module
 from keen_client.eventlog.cursors import Cursors
 from keen_client.eventlog.directory import LogDirectory
-from keen_client.eventlog.doctor import Finding, examine
+from keen_client.eventlog.doctor import examine
 from keen_client.eventlog.entry import DeliveryState
+from keen_client.eventlog.finding import Finding
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.repair import repair
 from keen_client.eventlog.segment import SegmentName, SegmentReader, SegmentWriter, list_segments
@@ -342,7 +343,7 @@ def test_segment_of_before_a_restart_is_no_other_machine(make_till: MakeTill) ->
 
 
 def test_restored_copy_is_told(make_till: MakeTill, tmp_path: Path) -> None:
-    """Nothing is recorded in it; nothing needs to be done."""
+    """Nothing is recorded in it; once it is sealed, by a repair say, nothing is told any more."""
     till = make_till()
     till.record()
     till.log.close()
@@ -351,6 +352,11 @@ def test_restored_copy_is_told(make_till: MakeTill, tmp_path: Path) -> None:
     copy.chmod(0o600)
     copy.replace(path)
     assert amiss(till) == [("warning", "identity")]
+    (told,) = [finding for finding in look(till) if finding.level == "warning"]
+    assert "--repair" in told.hint
+    assert ("repaired", "sealing") in mended(till)
+    assert amiss(till) == []
+    assert [entry.seq for entry in make_till().log.entries()] == [1]
 
 
 @pytest.mark.parametrize("way", ["state.db", "mark"])

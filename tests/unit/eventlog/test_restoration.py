@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from keen_client.errors import EventLogError
-from keen_client.eventlog import restoration
+from keen_client.eventlog import doctor, restoration
 from keen_client.eventlog.damage import Salvager
+from keen_client.eventlog.doctor import examine
 from keen_client.eventlog.recovery import copy_state
 from keen_client.eventlog.segment import list_segments
 from keen_client.eventlog.shelf import Shelf
 
 MakeTill = Callable[..., Any]
 
+BOOT_ID = "boot-1"
 LIMITS = {"events_max": 100, "bytes_max": 100_000}
 
 
@@ -241,3 +243,31 @@ def test_a_damaged_segment_that_was_put_back_is_not_sent_before_or_after_its_rep
     salvager = Salvager(log.directory, log.state, log.shelf, log.config, log.clock)
     assert salvager.set_aside(name, "test").salvaged == 5
     assert [row[:3] for row in ranges(till)] == [(1, 5, "unknown")]
+
+
+def test_doctor_warns_of_a_log_that_was_put_back_until_a_sender_has_seen_to_it(
+    make_till: MakeTill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One warning, which says what to do; then none, on the same day and long after."""
+    monkeypatch.setattr(doctor, "filesystem_type", lambda path: "ext4")
+    monkeypatch.setattr(doctor, "_modified_ms", lambda path: 0)
+    till = make_till()
+    till.record(3)
+    put_back(back_up(till, tmp_path), till.log.directory.path)
+
+    def warnings(till: Any) -> list[tuple[str, str]]:
+        found = examine(till.log.directory, till.log.config, till.clock, boot_id=BOOT_ID)
+        return [(finding.name, finding.hint) for finding in found if finding.level != "ok"]
+
+    untouched = warnings(till)
+    till = make_till()
+    assert untouched == warnings(till) == [("identity", "run `keen-client nightly`")]
+    till.log.outbox.recover()
+    assert warnings(till) == []
+    till.record(1)
+    till.send()
+    till.clock.turn(2 * 86_400)
+    till.record(1)
+    till.log.tend()
+    till.send()
+    assert warnings(till) == []

@@ -13,7 +13,8 @@ from keen_client._foundation.randomness import SeededRandomness
 from keen_client.errors import EventLogPermissionError
 from keen_client.eventlog import doctor as doctor_module
 from keen_client.eventlog.checkup import check_segment, check_state
-from keen_client.eventlog.doctor import Finding, examine
+from keen_client.eventlog.doctor import examine
+from keen_client.eventlog.finding import Finding
 from keen_client.eventlog.repair import repair
 from keen_client.eventlog.segment import list_segments
 from tests.bare_rights import bare_rights
