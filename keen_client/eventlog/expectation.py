@@ -76,6 +76,11 @@ class Expectation:
         names.update(e.collection for e in self._tail() if start_ms <= e.timestamp_ms < end_ms)
         return sorted(names)
 
+    def has_recorded(self, collection: str) -> bool:
+        """Whether there ever was an entry of *collection*, reclaimed ones and the tail included."""
+        # The tail first: what is folded meanwhile is in the totals then.
+        return any(entry.collection == collection for entry in self._tail()) or self._totals.has(collection)
+
     def span(self) -> tuple[int, int] | None:
         """[first, last) of the hours in which there are entries, in UTC milliseconds; the tail included; None: none."""
         # The tail first: what is folded meanwhile is in the totals then.

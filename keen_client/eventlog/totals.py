@@ -174,6 +174,12 @@ class Totals:
             ).fetchall()
         return [(origin, low, high) for origin, low, high in rows]
 
+    def has(self, collection: str) -> bool:
+        """Whether anything of *collection* was ever folded."""
+        with self._state.reading() as db:
+            row = db.execute("SELECT 1 FROM totals WHERE collection = ? LIMIT 1", (collection,)).fetchone()
+        return row is not None
+
     def collections(self, start_ms: int, end_ms: int) -> list[str]:
         """The collections that have folded entries in a timeframe, sorted."""
         with self._state.reading() as db:

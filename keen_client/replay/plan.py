@@ -108,7 +108,7 @@ class ReplayReport:
         if self.is_dry_run or self.stopped:
             return self.verification.exit_status()
         resent = {*self.replayed, *self.unsettled}
-        status = 0
+        status = self.verification.common_bits
         for window in self.verification.windows:
             status |= EXIT_BITS[self._state_after(window, resent)]
         return status

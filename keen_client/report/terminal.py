@@ -77,6 +77,15 @@ def result_line(report: VerifyReport, exit_status: int | None = None) -> Text:
         return Text(
             f"RESULT  NOT CHECKED: there is nothing to compare yet   exit {status}", style="bold yellow"
         )
+    states[Verdict.INCOMPLETE] += len(report.unknown_collections)
+    if good == whole and report.unknown_collections:
+        matched = f"of the windows {good:,} match, but " if whole else ""
+        unknown = ", ".join(map(printable, report.unknown_collections))
+        return Text(
+            f"RESULT  NOT CHECKED: {matched}nobody knows of a collection {unknown}"
+            f"   exit {status} ({bit_names(states, status)})",
+            style="bold yellow",
+        )
     if good == whole:
         text = f"everything matches: {counted(good, 'window')}" if whole else _nothing(report)
         if status == 0:

@@ -9,7 +9,7 @@ import attrs
 
 from keen_client._foundation.clock import MS_PER_HOUR
 from keen_client.api.cost import Cost, ServerClock
-from keen_client.errors import NotSentError, UsageError
+from keen_client.errors import NotFoundError, NotSentError, UsageError
 from keen_client.eventlog.state import State
 from keen_client.queries import Analysis, Timeframe
 from keen_client.verify.answer import QueryApi
@@ -62,6 +62,8 @@ class Reader:
         self._budget = Budget() if budget is None else budget
         self._cost = Cost()
         self._properties = 0
+        #: Whether the server has a collection, as its answers showed.
+        self.at_server: Final[dict[str, bool]] = {}
 
     @property
     def cost(self) -> Cost:
@@ -97,7 +99,13 @@ class Reader:
             )
         before = self._api.cost
         try:
-            return self._api.query(analysis, all_keys=all_keys)
+            answer = self._api.query(analysis, all_keys=all_keys)
+        except NotFoundError:
+            self.at_server[analysis.event_collection] = False
+            raise
+        else:
+            self.at_server[analysis.event_collection] = True
+            return answer
         finally:
             self._cost += self._api.cost - before
             self._properties += len(properties_touched(analysis)) * self._events(analysis)

@@ -238,7 +238,8 @@ class VerifyReport:
     """The outcome of one verification. ``as_of_ms``: when it began; ``not_due``: windows not asked for.
 
     ``properties``: what the queries had the server scan, as far as the log can
-    tell: events times properties touched. ``is_unread``: there was no log to
+    tell: events times properties touched. ``unknown_collections``: asked for by
+    name, and never heard of here or at the server. ``is_unread``: there was no log to
     compare anything with, so nothing was asked; a warning says why.
     """
 
@@ -249,6 +250,7 @@ class VerifyReport:
     cost: Cost = attrs.Factory(Cost)
     properties: int = 0
     warnings: tuple[str, ...] = ()
+    unknown_collections: tuple[str, ...] = ()
     audited: tuple[Audit, ...] = attrs.field(default=(), converter=_by_name)
     segments: tuple[Segment, ...] = attrs.field(default=(), converter=_by_day)
     is_unread: bool = False
@@ -272,10 +274,14 @@ class VerifyReport:
         """The events that a replay may resend now, by (origin, seq)."""
         return tuple(sorted(entry_id for window in self.windows for entry_id in window.eligible))
 
+    @property
+    def common_bits(self) -> int:
+        """The bits that no window sets: of incomplete where nothing was read, or nothing of a collection asked for."""
+        return EXIT_BITS[Verdict.INCOMPLETE] if self.is_unread or self.unknown_collections else 0
+
     def exit_status(self) -> int:
-        """The OR of the windows' bits; 0 when every window matches. Where nothing was read: that of incomplete."""
-        nothing = EXIT_BITS[Verdict.INCOMPLETE] if self.is_unread else 0
-        return reduce(or_, (EXIT_BITS[window.state] for window in self.windows), nothing)
+        """The OR of the windows' bits and the common ones; 0 when every window matches."""
+        return reduce(or_, (EXIT_BITS[window.state] for window in self.windows), self.common_bits)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of ``verify --ndjson``: the windows in their order, then the rest of the document."""

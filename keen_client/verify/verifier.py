@@ -8,14 +8,17 @@ from typing import Final
 import attrs
 
 from keen_client._foundation.clock import MS_PER_MINUTE, Clock
+from keen_client.errors import ApiError
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.log import EventLog
 from keen_client.events.identity import EntryId
+from keen_client.queries import Analysis, Timeframe
 from keen_client.verify.answer import QueryApi
 from keen_client.verify.control import sight_with_control
 from keen_client.verify.evidence import Evidence, Kind
 from keen_client.verify.examination import Examination, Tools
 from keen_client.verify.features import Features, features_of
+from keen_client.verify.ladder import FATAL
 from keen_client.verify.locate import kind_of
 from keen_client.verify.observations import Observations
 from keen_client.verify.presets import Preset, preset
@@ -94,6 +97,7 @@ class Verifier:
             audits.append(audit)
         if progress is not None:
             progress(len(turns), len(turns))
+        unknown = self._unknown_collections(scope)
         return VerifyReport(
             as_of_ms=as_of_ms,
             preset=self.preset.name,
@@ -101,7 +105,8 @@ class Verifier:
             not_due=not_due,
             cost=self._api.cost - cost,
             properties=self._api.properties - scanned,
-            warnings=self._warnings(),
+            warnings=(*self._warnings(), *map(self._unknown_warning, unknown)),
+            unknown_collections=unknown,
             audited=merge_audits(audits),
             segments=segments_of(windows, self._days()),
         )
@@ -202,6 +207,41 @@ class Verifier:
         if scope.collections is not None:
             return sorted(set(scope.collections))
         return self._log.expectation.collections(scope.start_ms, scope.end_ms)
+
+    def _unknown_collections(self, scope: Scope) -> tuple[str, ...]:
+        """The collections that are asked for by name, and that neither the log nor the server has ever had.
+
+        None while the log is empty: that has a warning of its own, and no name can be told to be wrong.
+        """
+        named = sorted(set(scope.collections or ())) if self._log.origins() else ()
+        return tuple(
+            name
+            for name in named
+            if not self._log.expectation.has_recorded(name) and not self._is_at_server(name, scope)
+        )
+
+    def _is_at_server(self, collection: str, scope: Scope) -> bool:
+        """Whether the server has it, from an earlier answer where there is one; False too where it does not say."""
+        if collection not in self._api.at_server:
+            end_ms = scope.start_ms + scope.width_ms
+            frame = Timeframe(scope.start_ms, end_ms)
+            count = Analysis(analysis_type="count", event_collection=collection, timeframe=frame)
+            try:
+                self._api.query(count)
+            except FATAL:
+                raise
+            except ApiError:
+                pass  # a 404 is noted; anything else says nothing
+        return self._api.at_server.get(collection, False)
+
+    def _unknown_warning(self, collection: str) -> str:
+        said = (
+            "has none of that name" if collection in self._api.at_server else "did not say whether it has one"
+        )
+        return (
+            f"the log has never recorded anything in the collection {collection}, and the server {said}:"
+            " nothing of it was compared; look at its spelling"
+        )
 
     def _tools(self) -> Tools:
         return Tools(

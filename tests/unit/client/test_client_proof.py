@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,6 +51,24 @@ def test_a_receipt_is_found_in_every_report_that_names_its_event(at_loser: Calla
     assert [lost.id, other.id] == [planned.id for planned in plan.planned]
     assert [lost.id, other.id] == [entry.id for entry in client.log.entries()]
     assert "nobody-1" not in window.missing
+
+
+def test_a_misspelt_collection_is_green_in_no_job(at_loser: Callable[[], KeenClient]) -> None:
+    """Verify, replay (planned and done) and the nightly job warn of it, and their exit status is 32."""
+    client = at_loser()
+    client.add_event("paid", {"number": 1}, NOON)
+    client.flush()
+    span = (DAY, DAY + timedelta(days=1))
+    given: dict[str, Any] = {"collections": ["payd"], "preset": "immediate"}
+
+    verified = client.verify(*span, **given)
+    plan, replayed = (client.replay(*span, yes=yes, **given) for yes in (False, True))
+    nights = client.nightly(*span, **given), client.nightly(**given)
+
+    for report in (verified, plan.verification, replayed.verification, *(night.after for night in nights)):
+        assert report.unknown_collections == ("payd",)
+        assert any("payd" in warning for warning in report.warnings)
+    assert {done.exit_status() for done in (verified, plan, replayed, *nights)} == {32}
 
 
 def test_times_of_a_report_are_aware_and_those_of_its_milliseconds(

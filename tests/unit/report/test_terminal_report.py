@@ -52,6 +52,22 @@ def text(found: VerifyReport, look: Look | None = None) -> str:
     return "\n".join(line.plain for line in verification_lines(found, "title", look))
 
 
+def test_an_unknown_collection_is_the_result() -> None:
+    """Alone, beside what matches, and beside what does not: never green, and its bit has its name."""
+    alone = text(report(unknown_collections=("purchses",)))
+    assert "RESULT  NOT CHECKED: nobody knows of a collection purchses   exit 32 (32 incomplete)" in alone
+    beside = text(report(window(Verdict.FINAL), unknown_collections=("a", "b\n")))
+    assert (
+        "RESULT  NOT CHECKED: of the windows 1 match, but nobody knows of a collection a, b\\n   exit 32"
+        in beside
+    )
+    short = text(report(window(Verdict.SHORT), unknown_collections=("a",)))
+    assert (
+        "RESULT  MISMATCH: 0 of 1 windows match (0.0 %), 1 NOT CHECKED   exit 36 (4 short, 32 incomplete)"
+        in short
+    )
+
+
 def test_a_clean_report_says_so_and_nothing_else() -> None:
     """When everything matches the result is exit 0 and no window is listed."""
     told = text(report(window(Verdict.FINAL), window(Verdict.MATCH, 1)))
