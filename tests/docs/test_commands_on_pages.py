@@ -57,7 +57,7 @@ def _parse(arguments: list[str]) -> None:
 def test_commands_are_understood(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No unknown command, option or value."""
     monkeypatch.chdir(tmp_path)
-    for name in ("purchases.ndjson",):  # files that a page has made before
+    for name in ("purchases.ndjson", "events.ndjson"):  # files that a page has made before
         (tmp_path / name).touch()
     for arguments in _commands(path.read_text(encoding="utf-8")):
         try:

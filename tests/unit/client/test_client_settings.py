@@ -219,3 +219,15 @@ def test_events_are_judged_before_the_disk_is_asked(make_client: MakeClient) -> 
     """A name that Keen refuses is refused with `enabled=False` as well."""
     with pytest.raises(InvalidEventError):
         make_client(enabled=False).add_event("$c", {})
+
+
+def test_a_relative_log_of_a_file_lies_below_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an option's and a variable's does: where the file lies says nothing about where the log is."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    file = tmp_path / "keen-client.toml"
+    file.write_text('project_id = "p"\nlog = "events"\n', encoding="utf-8")
+    assert read_settings({}, {}, file).log == elsewhere / "events"
