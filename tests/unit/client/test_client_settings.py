@@ -230,4 +230,4 @@ def test_a_relative_log_of_a_file_lies_below_the_working_directory(
     monkeypatch.chdir(elsewhere)
     file = tmp_path / "keen-client.toml"
     file.write_text('project_id = "p"\nlog = "events"\n', encoding="utf-8")
-    assert read_settings({}, {}, file).log == elsewhere / "events"
+    assert read_settings({}, {}, file, reads_file=True).log == elsewhere / "events"
