@@ -32,7 +32,7 @@ class LoggedEvent:
     collection: str
     timestamp: datetime
     recorded_at: datetime
-    event: dict[str, Any]
+    event: dict[str, Any] = attrs.field(repr=False)
 
 
 @attrs.frozen

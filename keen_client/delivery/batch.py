@@ -23,7 +23,7 @@ class Batch:
     ``unwritable``: indices of entries that Keen has no way to write; where there are any, the body is none.
     """
 
-    body: bytes
+    body: bytes = attrs.field(repr=False)
     layout: dict[str, list[int]]
     count: int
     unwritable: tuple[int, ...] = ()

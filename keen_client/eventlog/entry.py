@@ -19,8 +19,8 @@ class Entry:
     collection: str
     timestamp_ms: int
     recorded_ms: int
-    body: str
-    keen: str
+    body: str = attrs.field(repr=False)
+    keen: str = attrs.field(repr=False)
 
     @property
     def id(self) -> EntryId:

@@ -33,7 +33,7 @@ class Stamped:
     entry: Entry
     h: int
     g: int
-    amounts: Mapping[str, Number]
+    amounts: Mapping[str, Number] = attrs.field(repr=False)
 
 
 @attrs.define(slots=True)

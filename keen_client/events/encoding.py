@@ -73,8 +73,8 @@ class EncodedEvent:
 
     collection: str
     timestamp_ms: int | None
-    body: str
-    keen: str
+    body: str = attrs.field(repr=False)
+    keen: str = attrs.field(repr=False)
 
     @property
     def size_bytes(self) -> int:

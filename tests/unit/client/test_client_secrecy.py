@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from keen_client import KeenClient, KeenError
+from keen_client.delivery.batch import build_batch
+from keen_client.events.encoding import encode_event
 from keen_client.observability.signals import Signal
 
 MakeClient = Callable[..., KeenClient]
@@ -82,6 +84,24 @@ def test_a_careless_servers_words_are_not_repeated(
         assert log is not None
         letters = [*log.dead_letters.list(), *log.dead_letters.list("unsure")]
     assert all(WRITE not in repr(letter) for letter in letters)
+
+
+def test_what_holds_an_event_shows_none_of_it(make_client: MakeClient) -> None:
+    """On its way from the call to the request, and read back: a tracker that keeps the values of a traceback gets no content."""
+    client = make_client(write_key=WRITE)
+    event = {"name": CONTENT, "cents": 41_999_999, "keen": {"about": CONTENT}}
+    client.add_event("c", event)
+    log = client._core.event_log
+    assert log is not None
+    (logged,), (entry,) = client.log.entries(), log.entries()
+    claim = log.outbox.claim(events_max=1, bytes_max=1_000_000)
+    assert claim is not None
+    batch = build_batch(claim.entries)
+    assert CONTENT in str(logged.event)
+    assert CONTENT.encode() in batch.body
+    shown = [repr(value) for value in (encode_event("c", event), entry, logged, claim, batch)]
+    assert _leaks(*shown) == []
+    assert "41999999" not in "".join(shown)
 
 
 def test_a_refused_query_shows_no_key(
