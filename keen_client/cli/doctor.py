@@ -58,7 +58,7 @@ def doctor(
     if repair:
         from keen_client.eventlog.repair import repair as repair_log
 
-        repaired = repair_log(directory, config, clock, SystemRandomness())
+        repaired = repair_log(directory, config, clock, SystemRandomness(), binding=binding)
     findings = [*examine(directory, config, clock, thorough=thorough), *_encryption(directory, binding)]
     if probe:
         findings.append(_probe(connection))

@@ -190,6 +190,8 @@ class LogDirectory:
                 raise TypeError("both are texts")
             bound = Binding(*texts)
         except FileNotFoundError:
+            if self.lies(self.state):  # which is made after it
+                raise self._undescribed("is gone") from None
             raise EventLogError(
                 f"there is no log at {self.path}; nothing was read",
                 "record an event first, or name the log with --log",
@@ -198,11 +200,7 @@ class LogDirectory:
         except OSError as error:
             raise translate_os_error(error, self.description, "nothing was read") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise EventLogDamagedError(
-                f"{self.description} is damaged; nothing was changed",
-                'restore it: {"format": 1, "project_id": ..., "base_url": ..., "made": ...}',
-                path=self.description,
-            ) from error
+            raise self._undescribed("is damaged") from error
         if not isinstance(log_format, int) or log_format > LOG_FORMAT:
             raise EventLogTooNewError(
                 f"the log {self.path} has format {log_format}; this version knows up to {LOG_FORMAT}; "
@@ -212,6 +210,14 @@ class LogDirectory:
             )
         return bound
 
+    def _undescribed(self, what: str) -> EventLogDamagedError:
+        return EventLogDamagedError(
+            f"{self.description} {what}; nothing was changed",
+            "run `keen-client doctor --repair`; where that cannot tell whose log it is, write it anew for the project"
+            ' that the events were recorded for: {"format": 1, "project_id": "...", "base_url": "https://api.keen.io"}',
+            path=self.description,
+        )
+
     def check_binding(self, binding: Binding) -> None:
         """Refuse to mix projects or servers in one log.
 
@@ -220,9 +226,14 @@ class LogDirectory:
         """
         bound = self.binding()
         if bound != binding:
-            raise EventLogBoundElsewhereError(
-                f"the log {self.path} belongs to project {bound.project_id} at {bound.base_url}, "
-                f"not to project {binding.project_id} at {binding.base_url}; nothing was read or changed",
-                "use another log directory for this project, or the settings the log was made with",
-                path=self.path,
-            )
+            raise bound_elsewhere(self.path, bound, binding)
+
+
+def bound_elsewhere(path: Path, bound: Binding, wanted: Binding) -> EventLogBoundElsewhereError:
+    """The error for the log at *path*, which belongs to *bound*, when it was to be used for *wanted*."""
+    return EventLogBoundElsewhereError(
+        f"the log {path} belongs to project {bound.project_id} at {bound.base_url}, "
+        f"not to project {wanted.project_id} at {wanted.base_url}; nothing was read or changed",
+        "use another log directory for this project, or the settings the log was made with",
+        path=path,
+    )

@@ -17,7 +17,8 @@ from keen_client.errors import ClientClosedError, EventLogDamagedError, EventLog
 from keen_client.eventlog.checkup import ABANDONED_MARK
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.dead_letters import DeadLetters
-from keen_client.eventlog.directory import Binding, LogDirectory
+from keen_client.eventlog.description import note_binding, noted_binding
+from keen_client.eventlog.directory import Binding, LogDirectory, bound_elsewhere
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.expectation import Expectation
 from keen_client.eventlog.outbox import Outbox
@@ -71,6 +72,7 @@ class EventLog:
         self.config: Final = config
         self.clock: Final = clock
         if binding is not None and make:
+            self._refuse_to_rebind(binding)
             self.directory.make(binding, clock.wall_ms())
         if not self.directory.exists():
             self.directory.binding()  # says what is missing
@@ -89,12 +91,21 @@ class EventLog:
         self.outbox: Final = Outbox(self.state, self.shelf, self.totals, clock)
         self.dead_letters: Final = DeadLetters(self.state, self.shelf, self.totals, clock)
         self.expectation: Final = Expectation(self.state, self.shelf, self.totals)
+        note_binding(self.state, self.binding)
         note_restoration(self.state, self.shelf, clock.wall_ms())
         self._enter_marks()
         self._succession: Final = Succession(
             self.directory, config, clock, randomness, boot_id or machine_boot_id(), self._cursor_of
         )
         self._recorder: Final = Recorder(self.directory, config, clock, self._succession, self._abandon)
+
+    def _refuse_to_rebind(self, binding: Binding) -> None:
+        """A log whose ``log.json`` is gone is still the project's whose events it holds."""
+        if self.directory.exists() or self.directory.is_unmade():
+            return
+        noted = noted_binding(self.directory)
+        if noted not in {None, binding}:
+            raise bound_elsewhere(self.directory.path, noted, binding)
 
     def _open_state(self) -> State:
         """Open ``state.db``; where it is damaged and nobody else is at work, set it aside and rebuild it."""

@@ -32,7 +32,8 @@ from keen_client.eventlog.checkup import (
 )
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.damage import Damage, Salvager
-from keen_client.eventlog.directory import LogDirectory
+from keen_client.eventlog.description import restored
+from keen_client.eventlog.directory import Binding, LogDirectory
 from keen_client.eventlog.finding import Finding
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
@@ -50,14 +51,15 @@ def repair(
     randomness: Randomness,
     *,
     boot_id: str | None = None,
+    binding: Binding | None = None,
 ) -> list[Finding]:
     """Repair what can be repaired without a decision; one finding for each thing that was done or could not be.
 
-    Examine the log afterwards for what is left. Needs the sender's and the
+    *binding*: whose log it is taken for, if anybody's. Examine the log afterwards for what is left. Needs the sender's and the
     nightly job's locks for everything but permissions and the reserve.
     """
     try:
-        if not directory.exists():
+        if directory.is_unmade():
             return [
                 Finding(
                     "warning", "directory", f"there is no log at {directory.path}", "name the log with --log"
@@ -71,6 +73,7 @@ def repair(
         # What cannot be opened may be sound: nothing is set aside or rebuilt for want of a right.
         message, hint = told(denied)
         return [*found, Finding("warning", "permissions", f"{message}: the log was left as it is", hint)]
+    found.extend(restored(directory, binding, clock))
     found.extend(_reserve(directory, config))
     with ExitStack() as held:
         locks = (directory.nightly_lock(), directory.sender_lock())
