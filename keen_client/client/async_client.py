@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -104,6 +105,8 @@ class AsyncKeenClient(AnalysisMethods[Awaitable[Any]], AioDeleter, AioAnalyst):
         self._core = self._sync._core  # noqa: SLF001 — the twins share it
         event_log = self._core.event_log
         self._committer = None if event_log is None else Committer(event_log)
+        if self._committer is not None:
+            weakref.finalize(self, self._committer.forsake).atexit = False
 
     # ---- recording ----------------------------------------------------------------------
 

@@ -22,6 +22,9 @@ from keen_client.eventlog.recorder import Recorded
 from keen_client.events.encoding import EncodedEvent
 from keen_client.events.limits import CALL_SIZE_MAX_BYTES
 
+#: How often the idle thread looks whether anybody still holds its client.
+_LOOK_SECONDS: Final = 1.0
+
 
 @attrs.frozen(slots=True, eq=False)
 class _Waiting:
@@ -38,6 +41,7 @@ class Committer:
     def __init__(self, log: EventLog) -> None:
         self._log: Final = log
         self._closed = False
+        self._is_forsaken = False
         self._forget()
 
     def _forget(self) -> None:
@@ -96,13 +100,17 @@ class Committer:
         if thread is not None:
             thread.join()
 
+    def forsake(self) -> None:
+        """Say that nobody holds the client any more, so that the thread ends. Takes no lock: the garbage collector calls it."""
+        self._is_forsaken = True
+
     # ---- in the thread ------------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
             with self._ready:
-                while not self._queue and not self._closed:
-                    self._ready.wait()
+                while not self._queue and not (self._closed or self._is_forsaken):
+                    self._ready.wait(_LOOK_SECONDS)
                 if not self._queue:
                     return
                 group = self._take_group()

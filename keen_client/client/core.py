@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +14,7 @@ from keen_client.client.wiring import Machinery
 from keen_client.errors import ClientClosedError
 from keen_client.eventlog.log import EventLog
 from keen_client.events.encoding import EncodedEvent, EventBody, NaiveDatetimes, encode_event
+from keen_client.observability.hooks import LOGGER
 
 
 class Core:
@@ -26,6 +29,10 @@ class Core:
         self.naive_datetimes: Final[NaiveDatetimes] = naive_datetimes
         self._clock = clock
         self.is_closed = False
+        self._guard = threading.Lock()
+        self._leaving: threading.Thread | None = None
+        if machinery is not None:
+            machinery.courier.adopt(self._leave)
 
     @property
     def event_log(self) -> EventLog | None:
@@ -69,12 +76,41 @@ class Core:
         Raises:
             EventLogError: the log's own disk failed; it is closed nonetheless.
         """
-        if self.is_closed:
-            return
-        self.is_closed = True
+        with self._guard:
+            if self.is_closed:
+                return
+            self.is_closed = True
         if self.machinery is not None:
-            given = self.machinery.sender.config.close_seconds if timeout_seconds is None else timeout_seconds
+            given = self._close_seconds() if timeout_seconds is None else timeout_seconds
             self.machinery.close(max(0.0, given - passed_seconds))
+
+    def forsake(self) -> None:
+        """Nobody holds the client any more: have it closed once its sender notices. Called by the garbage collector."""
+        if self.machinery is not None:
+            self.machinery.courier.forsake()
+
+    def _leave(self) -> None:
+        """Close from a thread of its own: the sender's is one of those that closing waits for."""
+        self._leaving = threading.Thread(target=self.close_quietly, name="keen-client-closer", daemon=True)
+        with suppress(RuntimeError):  # the interpreter is shutting down, and closes it itself
+            self._leaving.start()
+
+    def close_quietly(self, *, passed_seconds: float = 0.0) -> None:
+        """Close where nobody is there to be told of an error but the log's reader; where it is being closed, wait for that."""
+        try:
+            self.close(passed_seconds=passed_seconds)
+            leaving = self._leaving
+            if leaving is not None and leaving.is_alive() and leaving is not threading.current_thread():
+                leaving.join(max(0.0, self._close_seconds() - passed_seconds))
+        except Exception as error:  # noqa: BLE001 — the other clients have events to send, too
+            LOGGER.error(
+                "the client over %s was not closed well (%s); what was recorded is in that log",
+                self.settings.log,
+                type(error).__name__,
+            )
+
+    def _close_seconds(self) -> float:
+        return 0.0 if self.machinery is None else self.machinery.sender.config.close_seconds
 
     def mind_closed(self) -> None:
         """Refuse whatever is asked of a closed client.

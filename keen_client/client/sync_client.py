@@ -28,7 +28,7 @@ from keen_client.eventlog.config import Durability, LogConfig
 from keen_client.eventlog.log import EventLog
 from keen_client.events.encoding import EncodedEvent, EventBody, NaiveDatetimes, encode_event
 from keen_client.events.limits import check_call_size, check_collection_name
-from keen_client.observability.hooks import LOGGER, Hook
+from keen_client.observability.hooks import Hook
 from keen_client.queries.definition import Query
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.replay.night import Night, NightReport
@@ -42,6 +42,7 @@ from keen_client.verify.windows import WindowName
 
 StepsT = TypeVar("StepsT")
 
+#: A client that nobody holds any more is among them for as long as its sender's thread is.
 _open_clients: Final[weakref.WeakSet[Core]] = weakref.WeakSet()
 
 
@@ -133,6 +134,7 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         self._core = Core(settings, machinery, naive_datetimes, self._seams.clock)
         if machinery is not None:
             _open_clients.add(self._core)
+            weakref.finalize(self, self._core.forsake).atexit = False
 
     # ---- recording ----------------------------------------------------------------------
 
@@ -430,11 +432,4 @@ def _close_at_exit() -> None:
     clock = SystemClock()
     began_ns = clock.monotonic_ns()
     for core in list(_open_clients):
-        try:
-            core.close(passed_seconds=(clock.monotonic_ns() - began_ns) / 1e9)
-        except Exception as error:  # noqa: BLE001 — the other clients have events to send, too
-            LOGGER.error(
-                "the client over %s was not closed well (%s); what was recorded is in that log",
-                core.settings.log,
-                type(error).__name__,
-            )
+        core.close_quietly(passed_seconds=(clock.monotonic_ns() - began_ns) / 1e9)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -93,6 +94,8 @@ class Courier:
         self._hooks = hooks
         self._background = background
         self._closed = False
+        self._is_forsaken = False
+        self._leave: Callable[[], None] | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -104,6 +107,14 @@ class Courier:
         self._lanes: list[threading.Thread] = []
         self._urgent = 0
         self._trouble: _Trouble | None = None
+
+    def adopt(self, leave: Callable[[], None]) -> None:
+        """Have *leave* called, by the first lane, once nobody holds the client any more; until then the lane holds its owner."""
+        self._leave = leave
+
+    def forsake(self) -> None:
+        """Say that nobody holds the client any more. Takes no lock: the garbage collector calls it, anywhere."""
+        self._is_forsaken = True
 
     def notify(self) -> None:
         """Say that an event was recorded: starts the background thread when it is first needed."""
@@ -329,6 +340,9 @@ class Courier:
     def _run_first(self) -> None:
         stop, wake = self._stop, self._wake
         while not stop.is_set():
+            if self._is_forsaken and self._leave is not None:
+                leave, self._leave = self._leave, None
+                leave()
             try:
                 nap_seconds = self._round()
                 self._trouble = None

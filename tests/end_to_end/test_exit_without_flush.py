@@ -23,9 +23,13 @@ print("recorded", flush=True)
 """
 
 
-def run(log: Path, url: str, durability: str) -> subprocess.CompletedProcess[str]:
+#: The same, where nothing holds the client when the interpreter ends.
+IN_A_FUNCTION = "def main(sys):\n    " + SCRIPT.strip().replace("\n", "\n    ") + "\nimport sys\nmain(sys)\n"
+
+
+def run(log: Path, url: str, durability: str, script: str = SCRIPT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(log), url, durability],
+        [sys.executable, "-c", script, str(log), url, durability],
         capture_output=True,
         text=True,
         check=True,
@@ -47,11 +51,12 @@ def test_exit_without_flush_keeps_every_event_in_the_log(tmp_path: Path, durabil
     assert recorded(tmp_path / "log", url) == list(range(50))
 
 
-def test_exit_without_flush_sends_what_the_server_takes_in_time(tmp_path: Path) -> None:
-    """With a server that answers the last events are there when the script has ended."""
+@pytest.mark.parametrize("script", [SCRIPT, IN_A_FUNCTION], ids=["global", "in_a_function"])
+def test_exit_without_flush_sends_what_the_server_takes_in_time(tmp_path: Path, script: str) -> None:
+    """With a server that answers the last events are there when the script has ended, wherever its client lived."""
     log = tmp_path / "log"
     with LocalServer(Project("p1", "write", "read", "master")) as server:
-        run(log, server.url, "full")
+        run(log, server.url, "full", script)
         with KeenClient("p1", read_key="read", log=log, base_url=server.url, background=False) as client:
             assert client.count("steps", "this_2_hours") == 50
 
