@@ -371,7 +371,7 @@ def _days(*values: Any) -> dict[str, Any]:
         (
             _analysis(group_by="mail"),
             {"result": "secret"},
-            "count of c: the answer's result is not a list of objects, ",
+            "count of c: the answer's result is not a list of objects, as the answer to such a query does",
         ),
     ],
 )
@@ -380,6 +380,6 @@ def test_a_repr_shows_the_answer_and_nothing_of_events(
 ) -> None:
     """Numbers where they are the answer, else which rows there are; what is in events stays out of logs."""
     text = repr(QueryResult(query, body))
-    assert text.startswith(f"<QueryResult {shown}")
+    assert text == f"<QueryResult {shown}>"
     assert "secret" not in text
     assert len(text) < 200
