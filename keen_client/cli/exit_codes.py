@@ -14,7 +14,7 @@ LOCKED: Final = 75
 NEW_DEAD_LETTERS: Final = 16
 #: ``send``: events are left in the log. ``status``: something is past a horizon.
 LEFT: Final = 32
-#: ``doctor``: something is damaged.
+#: ``doctor``: something is damaged. ``status``: a segment cannot be read, or is gone.
 DAMAGE: Final = 16
 #: ``doctor``: something is not as it should be.
 WARNINGS: Final = 32

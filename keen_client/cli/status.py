@@ -23,8 +23,9 @@ from keen_client.cli.times import PRESETS as NAMES
 def status(preset: str, connection: Connection, as_json: bool) -> int:
     """Show what waits in the log, and whether something is about to go unverified.
 
-    Exit status: 0, or 32 past a horizon: events reach the end of their
-    retention unsent or unverified within days, or the log nears its size limit.
+    Exit status: 0, or the OR of 16, a segment cannot be read or is gone, and 32,
+    past a horizon: events reach the end of their retention unsent or unverified
+    within days, or the log nears its size limit.
     """
     from keen_client._foundation.clock import SystemClock
     from keen_client.cli.session import NoLogYetError, look_at_log
@@ -41,6 +42,8 @@ def status(preset: str, connection: Connection, as_json: bool) -> int:
         note(f"hint: {error.hint}")
     document = found.document()
     bits = exit_codes.LEFT if found.is_past_horizon else exit_codes.OK
+    if found.backlog.unreadable:
+        bits |= exit_codes.DAMAGE
     if as_json:
         emit(document)
         return bits
@@ -52,6 +55,8 @@ def status(preset: str, connection: Connection, as_json: bool) -> int:
         f"unsent        {backlog.pending:,} pending, {backlog.inflight:,} in flight, {backlog.unknown:,} unknown,"
         f" {backlog.replay:,} to be replayed"
     )
+    for segment in backlog.unreadable:
+        say(f"UNREADABLE    {segment}: what waits there is not counted")
     if found.oldest_unsent_ms is not None:
         say(
             f"oldest        recorded {document['oldest_unsent']}, {document['oldest_unsent_seconds']:,} s ago"
@@ -71,6 +76,8 @@ def status(preset: str, connection: Connection, as_json: bool) -> int:
         )
     if found.is_size_near:
         say("HORIZON       the log nears its size limit; beyond it recording refuses events")
-    if bits:
+    if bits & exit_codes.DAMAGE:
+        note("hint: run `keen-client doctor`, and see what it says of the segments")
+    if bits & exit_codes.LEFT:
         note("hint: run `keen-client send` and `keen-client nightly`, and see what they report")
     return bits

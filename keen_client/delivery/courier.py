@@ -19,6 +19,7 @@ from keen_client.delivery.prefork import is_before_fork_in_c
 from keen_client.delivery.sender import Sender, StepKind
 from keen_client.errors import KeenError
 from keen_client.eventlog.outbox import Backlog
+from keen_client.eventlog.unreadable import reason_of
 from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import SenderFailed
 
@@ -42,7 +43,9 @@ class FlushReport:
 
     ``acknowledged`` and ``rejected`` by this log's sender during the call;
     ``pending`` and ``unknown`` are what is left in the log: nothing of it is
-    lost. ``reason`` says why something is left, empty when nothing is.
+    lost. ``unreadable``: segments that cannot be read or are gone, so that
+    nobody knows what is left there. ``reason`` says why something is left,
+    empty when nothing is.
     """
 
     acknowledged: int
@@ -50,11 +53,12 @@ class FlushReport:
     pending: int
     unknown: int
     reason: str = ""
+    unreadable: int = 0
 
     @property
     def is_drained(self) -> bool:
-        """Whether nothing is left to be sent or settled."""
-        return self.pending == 0 and self.unknown == 0
+        """Whether nothing is left to be sent or settled, as is known of every segment."""
+        return self.pending == 0 and self.unknown == 0 and self.unreadable == 0
 
 
 @attrs.frozen
@@ -209,7 +213,11 @@ class Courier:
         pause = self._sender.pause
         if pause is not None:
             reason = pause.reason
-        left = backlog.unsent
+        left, unreadable = backlog.unsent, backlog.unreadable
+        if not reason and left > backlog.unknown and not unreadable:
+            unreadable = self._sender.log.outbox.unreadable(thorough=True)
+        if not reason:
+            reason = reason_of(unreadable)
         if not reason and backlog.unknown:  # neither the time nor a pause hinders: only a proof helps
             reason = (
                 f"it is not known whether the server has {backlog.unknown:,} events;"
@@ -220,7 +228,8 @@ class Courier:
             rejected=state.counter("rejected") - rejected,
             pending=backlog.pending + backlog.inflight + backlog.replay,
             unknown=backlog.unknown,
-            reason=reason if left else "",
+            reason=reason if left or unreadable else "",
+            unreadable=len(unreadable),
         )
 
     def _drain(self, deadline_ns: int | None) -> str:
@@ -232,7 +241,7 @@ class Courier:
                 return "the client was closed"
             is_sent_elsewhere = self._has_lane() or not self._sender.acquire()
             if is_sent_elsewhere:
-                if self._is_drained():
+                if self._is_drained(deadline_ns):
                     return ""
                 reason = self._futility(stillness)
                 if reason is not None and deadline_ns is None:
@@ -280,7 +289,7 @@ class Courier:
         """Whether a request as long as the last would have to be cut off: only a query could tell what became of it."""
         if deadline_ns is None or deadline_ns - self._clock.monotonic_ns() >= took_ns:
             return False
-        return not self._is_drained()
+        return not self._is_drained(deadline_ns)
 
     def _is_walled(self) -> bool:
         """Whether the lanes' attempts bring nothing, and more of them would not."""
@@ -301,13 +310,15 @@ class Courier:
         self._nap(wait_seconds, deadline_ns)
         return True
 
-    def _is_drained(self) -> bool:
-        """Whether nothing is left that a sender would send by itself."""
+    def _is_drained(self, deadline_ns: int | None) -> bool:
+        """Whether nothing is left that a sender would send by itself; without a time limit: that is worth waiting for."""
         outbox = self._sender.log.outbox
-        backlog = outbox.backlog()
-        if backlog.pending or backlog.inflight or backlog.replay:
-            return False
-        return outbox.next_due_ms(self._sender.resend_unknown_since_ms()) is None
+        backlog, since_ms = outbox.backlog(), self._sender.resend_unknown_since_ms()
+        if not (backlog.pending or backlog.inflight or backlog.replay):
+            return outbox.next_due_ms(since_ms) is None
+        limit_ms = int(self._sender.config.backoff_max_seconds * 2 * MS_PER_SECOND)
+        until_ms = self._clock.wall_ms() + limit_ms if deadline_ns is None else None
+        return outbox.is_at_rest(since_ms, until_ms)
 
     def _nap(self, seconds: float, deadline_ns: int | None) -> None:
         if deadline_ns is not None:

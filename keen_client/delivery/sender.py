@@ -49,6 +49,7 @@ from keen_client.observability.signals import (
     HorizonNear,
     InflightRecovered,
     OutcomeUnknown,
+    SegmentUnreadable,
 )
 from keen_client.transport.http_dates import http_date_ms
 from keen_client.transport.message import Response
@@ -118,6 +119,8 @@ class Sender:
         self._stepping = 0
         self._uploading = 0
         self._is_leaving = False
+        #: Segments that were told to be unreadable, and still are.
+        self._told_unreadable: frozenset[str] = frozenset()
         self._is_closed = False
         #: Why delivery waits, as it is noted in the log: None where it is not.
         self._noted_reason: str | None = None
@@ -421,3 +424,12 @@ class Sender:
             self._next_tend_ns = now_ns + int(_TEND_SECONDS * 1e9)
         for horizon in self.log.tend():
             self._hooks.emit(HorizonNear(horizon.unsent + horizon.unverified, round(horizon.days, 1)))
+        self._tell_unreadable()
+
+    def _tell_unreadable(self) -> None:
+        found = {segment.name.file: segment for segment in self.log.outbox.unreadable()}
+        with self._guard:
+            fresh = found.keys() - self._told_unreadable
+            self._told_unreadable = frozenset(found)
+        for file in sorted(fresh):
+            self._hooks.emit(SegmentUnreadable(file, found[file].reason))

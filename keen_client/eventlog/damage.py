@@ -10,7 +10,6 @@ be sent, verified and exported. Totals that were folded stay.
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,21 +32,35 @@ from keen_client.eventlog.segment import SegmentName
 from keen_client.eventlog.shelf import Shelf, consecutive
 from keen_client.eventlog.state import State
 from keen_client.eventlog.totals import Totals
+from keen_client.eventlog.unreadable import SET_ASIDE
+from keen_client.events.identity import EntryId
 
 _SIDECARS: Final = ("-wal", "-shm", "-journal")
-_SET_ASIDE: Final = re.compile(r"(?P<segment>.{10}-.{10}\.db)\.\d{8}T\d{9}Z(?:\.\d+)?")
 _LOCK_SECONDS: Final = 5.0
+#: Why a segment is journalled of which there is no file.
+_GONE: Final = "its file is gone"
 
 
 @attrs.frozen
 class Damage:
-    """A file that was set aside. ``lost``: entries that could not be read; None when nobody can tell how many."""
+    """A file that was set aside, or that was gone. ``lost``: entries that could not be read; None when nobody can tell how many.
+
+    ``given_up``: those of them that the server has not acknowledged, as runs of
+    ids (first, last). ``uncertain``: how many of these it may have all the same.
+    """
 
     origin: str
     file: str
     reason: str
     salvaged: int
     lost: int | None
+    given_up: tuple[tuple[EntryId, EntryId], ...] = ()
+    uncertain: int = 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there was no file any more that could be set aside."""
+        return self.reason == _GONE
 
 
 class Salvager:
@@ -76,15 +89,37 @@ class Salvager:
         byte = self._directory.segment_byte(name.origin)
         with self._directory.recorders_lock().held(byte, _LOCK_SECONDS) as alone:
             if not alone:
-                raise EventLogBusyError(
-                    f"a process holds {name.path_in(self._directory.segments).name}; nothing was changed",
-                    "stop it, then run `keen-client doctor --repair` again",
-                    path=self._directory.segments,
-                )
+                raise _held_by_another(name.path_in(self._directory.segments))
             moved = set_file_aside(
                 self._directory, name.path_in(self._directory.segments), self._clock.wall_ms()
             )
         return self._save(moved, name, reason)
+
+    def give_up(self, name: SegmentName) -> Damage | None:
+        """Journal a segment whose file is gone: what was folded of it and not acknowledged is lost; None: it is there again.
+
+        What is left beside it, a write-ahead log, is set aside.
+
+        Raises:
+            EventLogBusyError: a process holds the segment; nothing was changed.
+            EventLogError, OSError: the disk failed; call it again.
+        """
+        self._shelf.release(name.origin)
+        path = name.path_in(self._directory.segments)
+        byte = self._directory.segment_byte(name.origin)
+        with self._directory.recorders_lock().held(byte, _LOCK_SECONDS) as alone:
+            if not alone:
+                raise _held_by_another(path)
+            if path.exists():
+                return None
+            file = path.name
+            if any(Path(f"{path}{suffix}").exists() for suffix in _SIDECARS):
+                file = set_file_aside(self._directory, path, self._clock.wall_ms()).name
+        with self._state.reading() as db:
+            row = db.execute("SELECT cursor, status FROM origins WHERE origin = ?", (name.origin,)).fetchone()
+        cursor, status = row
+        # Only of a drained one is it known that it had no more.
+        return self._journal(name, file, _GONE, Salvage((), cursor if status == "drained" else None))
 
     def unfinished(self) -> list[Path]:
         """Segments that were moved aside and not yet journalled: a crash came between."""
@@ -95,7 +130,7 @@ class Salvager:
         return sorted(
             path
             for path in self._directory.damaged.iterdir()
-            if _SET_ASIDE.fullmatch(path.name) and path.name not in journalled and _name_of(path) is not None
+            if SET_ASIDE.fullmatch(path.name) and path.name not in journalled and _name_of(path) is not None
         )
 
     def finish(self) -> list[Damage]:
@@ -115,11 +150,19 @@ class Salvager:
         return done
 
     def _save(self, moved: Path, name: SegmentName, reason: str) -> Damage:
-        origin, now_ms = name.origin, self._clock.wall_ms()
+        cursor, _ = self._known(name.origin)
+        return self._journal(name, moved.name, reason, salvage_segment(moved, name.origin, cursor))
+
+    def _known(self, origin: str) -> tuple[int, int]:
+        """Its cursor, and whether its delivery states were rebuilt."""
         with self._state.reading() as db:
-            known = db.execute("SELECT cursor, rebuilt FROM origins WHERE origin = ?", (origin,)).fetchone()
-        cursor, rebuilt = known or (0, 0)
-        salvage = salvage_segment(moved, origin, cursor)
+            row = db.execute("SELECT cursor, rebuilt FROM origins WHERE origin = ?", (origin,)).fetchone()
+        return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+    def _journal(self, name: SegmentName, file: str, reason: str, salvage: Salvage) -> Damage:
+        """Keep what could be read, give up what could not, and note the damage, in one transaction."""
+        origin, now_ms = name.origin, self._clock.wall_ms()
+        cursor, rebuilt = self._known(origin)
         lost = salvage.lost(cursor)
         audited = {
             e.collection: self._totals.audited_properties(e.collection, e.body) for e in salvage.entries
@@ -136,15 +179,17 @@ class Salvager:
                 keep_entry(db, entry, "salvaged")
             self._totals.add(db, origin, fold_entries(tail))
             readable = {entry.seq for entry in salvage.entries}
-            _give_up_unreadable(db, origin, readable)
+            given_up = _give_up_unreadable(db, origin, readable)
             _cover_tail(db, origin, cursor, salvage.entries, rebuilt=bool(rebuilt), now_ms=now_ms)
             db.execute(
                 "INSERT INTO damages (at_ms, origin, file, reason, salvaged, lost) VALUES (?, ?, ?, ?, ?, ?)",
-                (now_ms, origin, moved.name, reason, len(salvage.entries), lost),
+                (now_ms, origin, file, reason, len(salvage.entries), lost),
             )
             self._state.count("salvaged", len(salvage.entries))
             self._state.count("lost", lost or _least_lost(salvage, cursor))
-        return Damage(origin, moved.name, reason, len(salvage.entries), lost)
+        runs = tuple((EntryId(origin, row.seq_lo), EntryId(origin, row.seq_hi)) for row in given_up)
+        uncertain = sum(row.count for row in given_up if row.state is DeliveryState.UNKNOWN)
+        return Damage(origin, file, reason, len(salvage.entries), lost, runs, uncertain)
 
 
 def set_file_aside(directory: LogDirectory, path: Path, now_ms: int) -> Path:
@@ -177,12 +222,21 @@ def _unlink_linked(path: Path, target: Path) -> None:
     sync_directory(path.parent)
 
 
-def _give_up_unreadable(db: sqlite3.Connection, origin: str, readable: set[int]) -> None:
-    """Entries that cannot be read can never be sent: they are split off, and hold nobody up.
+def _held_by_another(path: Path) -> EventLogBusyError:
+    return EventLogBusyError(
+        f"a process holds {path.name}; nothing was changed",
+        "stop it, then run `keen-client doctor --repair` again",
+        path=path.parent,
+    )
+
+
+def _give_up_unreadable(db: sqlite3.Connection, origin: str, readable: set[int]) -> list[Range]:
+    """Entries that cannot be read can never be sent: they are split off, and hold nobody up; which, by seq.
 
     They stay expected, and their windows short. What may be there already waits
     for a query to find it.
     """
+    given_up: list[Range] = []
     rows = db.execute(
         f"SELECT {COLUMNS} FROM ranges WHERE origin = ? AND state IN ('pending', 'replay', 'unknown', 'inflight')",  # noqa: S608
         (origin,),
@@ -200,7 +254,10 @@ def _give_up_unreadable(db: sqlite3.Connection, origin: str, readable: set[int])
             elif not is_readable:
                 piece = attrs.evolve(piece, state=DeliveryState.DROPPED)
             pieces.append(piece)
+            if not is_readable:
+                given_up.append(piece)
         replace_range(db, row, pieces)
+    return sorted(given_up, key=lambda piece: piece.seq_lo)
 
 
 def _cover_tail(
@@ -243,5 +300,5 @@ def _least_lost(salvage: Salvage, cursor: int) -> int:
 
 
 def _name_of(path: Path) -> SegmentName | None:
-    match = _SET_ASIDE.fullmatch(path.name)
+    match = SET_ASIDE.fullmatch(path.name)
     return None if match is None else SegmentName.of(path.with_name(match["segment"]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,7 @@ from keen_client.eventlog.segment import SegmentName, list_segments
 from keen_client.eventlog.space import log_size_bytes
 from keen_client.eventlog.state import State
 from keen_client.eventlog.succession import recording_span
+from keen_client.eventlog.unreadable import gone_segments
 
 #: Times this far in the future are the clock's fault, not a rounding.
 CLOCK_TOLERANCE_MS: Final = 5 * MS_PER_MINUTE
@@ -105,7 +107,7 @@ class _Examination:
             for name in list_segments(self._directory.segments)
         ]
         try:
-            yield from self._of("segments", self._damaged())
+            yield from self._of("segments", chain(self._damaged(), self._gone()))
             yield from self._of("clock", self._clock_faults())
             yield from self._of("sealing", self._unsealed())
             yield from self._of(
@@ -214,7 +216,7 @@ class _Examination:
                 yield Finding(
                     "warning",
                     "permissions",
-                    f"{_file(check.name)} was not examined: user {os.geteuid()} cannot open it ({check.denied})",
+                    f"{check.name.file} was not examined: user {os.geteuid()} cannot open it ({check.denied})",
                     _RIGHTS,
                 )
             is_open = check.header is not None and not check.header.is_sealed
@@ -222,15 +224,27 @@ class _Examination:
                 yield Finding(
                     "warning",
                     "permissions",
-                    f"{_file(check.name)} is open and cannot be written: recording goes on in another segment",
-                    f"run `chmod u+w {_file(check.name)}` in segments/",
+                    f"{check.name.file} is open and cannot be written: recording goes on in another segment",
+                    f"run `chmod u+w {check.name.file}` in segments/",
                 )
             if check.fault:
                 yield Finding(
                     "damage",
                     "segments",
-                    f"{_file(check.name)} is damaged ({check.fault}); recording goes on in another segment",
+                    f"{check.name.file} is damaged ({check.fault}); recording goes on in another segment",
                     REPAIR + ": it is set aside, and what can be read is saved",
+                )
+
+    def _gone(self) -> Iterator[Finding]:
+        if self._state is None:
+            return
+        for segment in gone_segments(self._directory, self._state):
+            if segment.is_gone:  # the others were set aside: the journal tells
+                yield Finding(
+                    "damage",
+                    "segments",
+                    f"{segment}, and was never reclaimed: what was recorded there and not sent is lost with it",
+                    f"put it back from a backup if there is one; else {REPAIR}: it is given up, and what it had is named",
                 )
 
     def _clock_faults(self) -> Iterator[Finding]:
@@ -264,7 +278,7 @@ class _Examination:
                 yield Finding(
                     "warning",
                     "sealing",
-                    f"{_file(check.name)} is of an earlier day and still open: it cannot be reclaimed",
+                    f"{check.name.file} is of an earlier day and still open: it cannot be reclaimed",
                     "record or send something; " + REPAIR,
                 )
             elif (
@@ -275,7 +289,7 @@ class _Examination:
                 yield Finding(
                     "warning",
                     "sealing",
-                    f"{_file(check.name)} is sealed and still has a write-ahead log: a process has had it open for days",
+                    f"{check.name.file} is sealed and still has a write-ahead log: a process has had it open for days",
                     REPAIR,
                 )
 
@@ -348,7 +362,10 @@ class _Examination:
         with self._state.reading() as db:
             (reclaims,) = db.execute("SELECT count(*) FROM reclaims WHERE done_ms IS NULL").fetchone()
             files = {file for (file,) in db.execute("SELECT file FROM damages")}
-            (lost,) = db.execute("SELECT count(*) FROM damages WHERE lost IS NULL OR lost > 0").fetchone()
+            since_ms = self._now_ms - self._config.retention_days * MS_PER_DAY
+            (lost,) = db.execute(
+                "SELECT count(*) FROM damages WHERE (lost IS NULL OR lost > 0) AND at_ms > ?", (since_ms,)
+            ).fetchone()
         if reclaims:
             yield Finding("warning", "journal", f"{reclaims} reclaims were begun and not completed", REPAIR)
         aside = self._directory.damaged.glob("*.db.*Z*") if self._directory.damaged.is_dir() else iter(())
@@ -366,8 +383,9 @@ class _Examination:
             yield Finding(
                 "warning",
                 "journal",
-                f"{lost} damaged files were set aside, and not all of their events could be read",
-                "their windows are unverifiable; the files are kept in damaged/",
+                f"{lost} files were damaged or gone, and not all of their events could be read",
+                "their windows are unverifiable, and what is left of the files is kept in damaged/; this is told"
+                f" for as long as events are kept, {self._config.retention_days:g} days",
             )
 
 
@@ -399,7 +417,3 @@ def _is_finished(directory: LogDirectory, name: SegmentName) -> bool:
         return stat.S_IMODE(name.path_in(directory.segments).stat().st_mode) == SEALED_FILE_MODE
     except FileNotFoundError:
         return True
-
-
-def _file(name: SegmentName) -> str:
-    return f"{name.day}-{name.origin}.db"

@@ -192,7 +192,7 @@ class Expectation:
         return stamp_entry(entry, self._totals.audited_properties(entry.collection, entry.body))
 
     def _tail(self) -> Iterator[Entry]:
-        """Entries past the cursors."""
+        """Entries past the cursors; those that can be read."""
         with self._state.reading() as db:
             known = {
                 origin: (status, cursor)
@@ -200,8 +200,9 @@ class Expectation:
             }
         for name in self._shelf.names():
             status, cursor = known.get(name.origin, ("open", 0))
-            if status in ("open", "sealed"):
-                yield from self._shelf.entries(name.origin, cursor + 1, self._shelf.last_seq(name.origin))
+            last = self._shelf.last_seq(name.origin) if status in ("open", "sealed") else None
+            if last is not None:
+                yield from self._shelf.entries(name.origin, cursor + 1, last)
 
     def _open_entries(self) -> Iterator[tuple[DeliveryState, Entry]]:
         """Folded entries whose delivery is not at rest."""

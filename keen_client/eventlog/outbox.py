@@ -31,6 +31,7 @@ from keen_client.eventlog.restoration import doubt_restored
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.totals import Totals
+from keen_client.eventlog.unreadable import Unreadable
 from keen_client.events.limits import STAMP_SIZE_MAX_BYTES
 from keen_client.events.stamps import attempt_number
 
@@ -88,13 +89,17 @@ class Settlement:
 
 @attrs.frozen(slots=True)
 class Backlog:
-    """Counts of entries that delivery has still to deal with. ``rejected`` are dead letters."""
+    """Counts of entries that delivery has still to deal with. ``rejected`` are dead letters.
+
+    ``unreadable`` segments may have more of them, which nobody can count.
+    """
 
     pending: int = 0
     inflight: int = 0
     unknown: int = 0
     replay: int = 0
     rejected: int = 0
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def unsent(self) -> int:
@@ -388,7 +393,11 @@ class Outbox:
     # ---- looking ------------------------------------------------------------------------
 
     def backlog(self) -> Backlog:
-        """How much is still to be dealt with, entries that nobody has folded yet included."""
+        """How much is still to be dealt with, entries that nobody has folded yet included.
+
+        Raises:
+            EventLogPermissionError, EventLogError: which segments there are cannot be told, or the disk failed.
+        """
         # First what no range holds yet: what is claimed meanwhile is counted twice, and never not at all.
         unfolded = self._cursors.unfolded()
         with self._state.reading() as db:
@@ -397,12 +406,28 @@ class Outbox:
             ).fetchall()
         counts = {state: int(count) for state, count in rows}
         return Backlog(
-            pending=counts.get("pending", 0) + unfolded,
+            pending=counts.get("pending", 0) + unfolded.entries,
             inflight=counts.get("inflight", 0),
             unknown=counts.get("unknown", 0),
             replay=counts.get("replay", 0),
             rejected=counts.get("rejected", 0),
+            unreadable=unfolded.unreadable,
         )
+
+    def unreadable(self, *, thorough: bool = False) -> tuple[Unreadable, ...]:
+        """The segments that cannot be read or are gone, by day; see :meth:`Cursors.unfolded`."""
+        return self._cursors.unfolded(thorough=thorough).unreadable
+
+    def is_at_rest(self, resend_unknown_since_ms: int | None = None, until_ms: int | None = None) -> bool:
+        """Whether a sender finds nothing to do before *until_ms* (None: ever), as far as it can read."""
+        # What nobody has folded is looked for first: claimed meanwhile, it is in flight.
+        if self._cursors.unfolded().readable:
+            return False
+        with self._state.reading() as db:
+            if db.execute("SELECT 1 FROM ranges WHERE state = 'inflight' LIMIT 1").fetchone() is not None:
+                return False
+        due_ms = self.next_due_ms(resend_unknown_since_ms)
+        return due_ms is None or (until_ms is not None and due_ms > until_ms)
 
     def next_due_ms(self, resend_unknown_since_ms: int | None = None) -> int | None:
         """When the next entry that waits becomes due; 0: it is already. None when none waits for a time."""

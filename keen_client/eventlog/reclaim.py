@@ -229,7 +229,7 @@ class Reclaimer:
             reasons = _reasons(db, origin)
         cursor, status, rebuilt = known or (0, "open", 0)
         last = self._shelf.last_seq(origin)
-        newest = self._shelf.page(origin, last, last)
+        newest = self._shelf.page(origin, last, last) if last else []
         ids = [EntryId(origin, seq) for seq in reasons]
         unsettled = [_unsettled(entry, reasons[entry.seq]) for entry in self._shelf.pick(ids).values()]
         future = [
@@ -239,7 +239,7 @@ class Reclaimer:
             for entry in self._shelf.entries(origin, low, high)
             if (entry.collection, entry.timestamp_ms // MS_PER_HOUR) == (collection, hour)
         ]
-        is_whole = last == cursor and (not last or bool(newest)) and len(unsettled) == len(ids)
+        is_whole = last == cursor and bool(newest or not last) and len(unsettled) == len(ids)
         return SegmentFacts(
             name=name,
             is_drained=status == "drained" and last == cursor,
@@ -249,7 +249,7 @@ class Reclaimer:
             cells=tuple(CellFacts(collection, hour, n) for collection, hour, n, _, _ in cells),
             unsettled=tuple(sorted(unsettled, key=lambda entry: entry.seq)),
             future=tuple(sorted(future, key=lambda entry: entry.seq)),
-            unfolded=max(0, last - cursor) if status in {"open", "sealed"} else 0,
+            unfolded=max(0, (last or 0) - cursor) if status in {"open", "sealed"} else 0,
             rebuilt=bool(rebuilt),
         )
 

@@ -11,6 +11,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from typing import Final
 
 from keen_client._foundation.clock import Clock
 from keen_client._foundation.files import (
@@ -42,6 +43,10 @@ from keen_client.eventlog.segment import SegmentName, SegmentReader, finish_seal
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.succession import CursorOf, Succession
+from keen_client.eventlog.unreadable import gone_segments
+
+#: Runs of lost events that one finding names.
+_RUNS_TOLD_MAX: Final = 5
 
 
 def repair(
@@ -156,7 +161,14 @@ class _Repair:
             self._directory, self._config, self._clock, self._randomness, self._boot_id, _cursor_of(state)
         )
         try:
-            for step in (self._damages, self._abandoned, self._older, self._finished, self._reclaims):
+            for step in (
+                self._damages,
+                self._segments,
+                self._abandoned,
+                self._older,
+                self._finished,
+                self._reclaims,
+            ):
                 try:
                     yield from step(state, shelf, succession)
                 except EventLogError as error:
@@ -201,6 +213,14 @@ class _Repair:
             if check.fault:
                 yield _told(salvager.set_aside(name, check.fault))
 
+    def _segments(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
+        """Give up those whose files are gone: it is journalled what that costs."""
+        salvager = Salvager(self._directory, state, shelf, self._config, self._clock)
+        for segment in gone_segments(self._directory, state):
+            damage = salvager.give_up(segment.name) if segment.is_gone else None
+            if damage is not None:
+                yield _told(damage)
+
     def _abandoned(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
         """Seal what was abandoned: a committed seal overwrites whatever WAL recovery could revive."""
         by_origin = {name.origin: name for name in list_segments(self._directory.segments)}
@@ -215,6 +235,11 @@ class _Repair:
                 )
                 continue
             last = shelf.last_seq(origin)
+            if last is None:
+                yield Finding(
+                    "warning", "abandoned", f"segment {origin} cannot be read; nothing was given up"
+                )
+                continue
             with state.transaction() as db:
                 row = db.execute("SELECT cursor FROM origins WHERE origin = ?", (origin,)).fetchone()
                 cursor = int(row[0]) if row else 0
@@ -295,15 +320,27 @@ def _told(damage: Damage) -> Finding:
         if damage.lost is None
         else f"{damage.lost:,} could not be read"
     )
+    what = "was given up" if damage.is_gone else f"was set aside as damaged/{damage.file}"
     return Finding(
         "repaired",
         "segments",
-        f"segment {damage.origin} was set aside as damaged/{damage.file} ({damage.reason}): "
-        f"{damage.salvaged:,} events were saved, {lost}",
+        f"segment {damage.origin} {what} ({damage.reason}): {damage.salvaged:,} events were saved, {lost}"
+        + _told_given_up(damage),
         "run `keen-client nightly`; the windows of what was lost are unverifiable"
         if damage.lost != 0
         else "",
     )
+
+
+def _told_given_up(damage: Damage) -> str:
+    """By name, which of the events that the server has not acknowledged are lost."""
+    if not damage.given_up:
+        return ""
+    runs = [str(first) if first == last else f"{first} to {last}" for first, last in damage.given_up]
+    named = ", ".join(runs[:_RUNS_TOLD_MAX]) + (" and others" if len(runs) > _RUNS_TOLD_MAX else "")
+    count = sum(last.seq - first.seq + 1 for first, last in damage.given_up)
+    may_be = f", {damage.uncertain:,} of which the server may have" if damage.uncertain else ""
+    return f"; {count:,} of them were not acknowledged{may_be}: {named}"
 
 
 def _cursor_of(state: State) -> CursorOf:

@@ -114,7 +114,7 @@ def _fold_tail(state: State, shelf: Shelf, totals: Totals, origin: str, now_ms: 
     if row is None:
         return 0
     cursor, last = int(row[0]), shelf.last_seq(origin)
-    while page := shelf.page(origin, cursor + 1, last, PAGE_ENTRIES):
+    while last is not None and (page := shelf.page(origin, cursor + 1, last, PAGE_ENTRIES)):
         if [entry.seq for entry in page] != list(range(cursor + 1, cursor + 1 + len(page))):
             break
         stamped = [stamp_entry(e, totals.audited_properties(e.collection, e.body)) for e in page]
@@ -128,7 +128,7 @@ def _fold_tail(state: State, shelf: Shelf, totals: Totals, origin: str, now_ms: 
                 (tail.seq_hi, now_ms, origin),
             )
         cursor, folded = tail.seq_hi, folded + tail.count
-    if cursor < last or shelf.is_sealed(origin) is None:
+    if last is None or cursor < last or shelf.is_sealed(origin) is None:
         with state.transaction() as db:
             db.execute(
                 "UPDATE origins SET status = 'damaged', changed_ms = ? WHERE origin = ?", (now_ms, origin)

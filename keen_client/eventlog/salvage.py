@@ -105,8 +105,14 @@ def entry_of(origin: str, row: tuple[Any, ...]) -> Entry | None:
     texts_are_good = all(type(value) is str for value in (collection, body, keen))
     if not numbers_are_good or not texts_are_good:
         return None
+    entry = Entry(origin, seq, collection, ts, recorded, body, keen)
+    return entry if is_intact(entry) else None
+
+
+def is_intact(entry: Entry) -> bool:
+    """Whether the texts of *entry* are still those of an event."""
+    body, keen = entry.body, entry.keen
     try:
-        is_event = isinstance(orjson.loads(body), dict) and (not keen or isinstance(orjson.loads(keen), dict))
+        return isinstance(orjson.loads(body), dict) and (not keen or isinstance(orjson.loads(keen), dict))
     except ValueError:
-        return None
-    return Entry(origin, seq, collection, ts, recorded, body, keen) if is_event else None
+        return False

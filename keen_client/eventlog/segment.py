@@ -34,7 +34,7 @@ from keen_client.errors import EventLogBusyError, EventLogDamagedError, EventLog
 from keen_client.eventlog.config import ROWS_PER_STATEMENT, WAL_PAGES_MAX, Durability
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.inheritance import is_inherited, note_closed, note_open
-from keen_client.eventlog.sqlite_faults import SEALED_MESSAGE
+from keen_client.eventlog.sqlite_faults import SEALED_MESSAGE, translate_os_error
 from keen_client.events.encoding import EncodedEvent
 from keen_client.events.identity import is_origin
 
@@ -52,9 +52,14 @@ class SegmentName:
     day: str
     origin: str
 
+    @property
+    def file(self) -> str:
+        """How the file is called."""
+        return f"{self.day}-{self.origin}.db"
+
     def path_in(self, directory: Path) -> Path:
         """Where the segment lies in *directory*."""
-        return directory / f"{self.day}-{self.origin}.db"
+        return directory / self.file
 
     @classmethod
     def of(cls, path: Path) -> SegmentName | None:
@@ -100,9 +105,22 @@ class Header:
 _HEADER_KINDS: Final = (int, str, str, int, str, int, int, int | None, str | None, str | None)
 
 
-def list_segments(directory: Path) -> list[SegmentName]:
-    """The segments present in *directory*, oldest day first."""
-    names = [SegmentName.of(path) for path in directory.glob("*.db")]
+def list_segments(
+    directory: Path, consequence: str = "which segments there are is not known"
+) -> list[SegmentName]:
+    """The segments present in *directory*, oldest day first; none where there is no such directory.
+
+    *consequence*: what an error says of the data.
+
+    Raises:
+        EventLogPermissionError, EventLogError: what lies in it cannot be told.
+    """
+    try:
+        names = [SegmentName.of(path) for path in directory.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise translate_os_error(error, directory, consequence) from error
     return sorted(name for name in names if name is not None)
 
 

@@ -1,8 +1,10 @@
 """The shelf: read access to the entries of all segments, wherever they lie by now.
 
 Readers open existing files only; a file that vanished (reclaimed meanwhile) or
-is damaged simply has no entries to give, and the caller treats what it cannot
-read as unverifiable. Entries that outlived their file are found in ``kept``.
+is damaged gives the entries that can be read, or none. That is no word on how
+many it has: :meth:`Shelf.last_seq` and :meth:`Shelf.fault` tell an empty file
+from one that cannot be read, and the caller treats what it cannot read as
+unverifiable. Entries that outlived their file are found in ``kept``.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Shelf:
     """
 
     def __init__(self, directory: LogDirectory, state: State) -> None:
-        self._directory = directory
+        self.directory: Final = directory
         self._state = state
         self._readers: OrderedDict[str, SegmentReader] = OrderedDict()
         self._lock = threading.RLock()
@@ -49,19 +51,23 @@ class Shelf:
         take_part(self)
 
     def names(self) -> list[SegmentName]:
-        """The segments present, oldest day first."""
-        return list_segments(self._directory.segments)
+        """The segments present, oldest day first; raises as :func:`~keen_client.eventlog.segment.list_segments`."""
+        return list_segments(self.directory.segments)
 
     def page(self, origin: str, first: int, last: int, limit: int = PAGE_ENTRIES) -> list[Entry]:
-        """At most *limit* entries of *origin* with first <= seq <= last, in order; those that can be read."""
+        """At most *limit* entries of *origin* with first <= seq <= last, in order; those before one that cannot be read."""
+        found: list[Entry] = []
         with self._held():
             reader = self._reader(origin)
             if reader is not None:
                 try:
-                    return list(reader.entries(first, last, limit))
+                    for entry in reader.entries(first, last, limit):
+                        found.append(entry)  # noqa: PERF402 — what came before an error is kept
                 except (sqlite3.Error, EventLogError):
                     self._drop(origin)
-        return self._kept(origin, first, last, limit)
+                else:
+                    return found
+        return found or self._kept(origin, first, last, limit)
 
     def entries(self, origin: str, first: int, last: int) -> Iterator[Entry]:
         """All readable entries of *origin* with first <= seq <= last, in order, page by page."""
@@ -119,17 +125,30 @@ class Shelf:
                     found[entry.id] = entry
         return found
 
-    def last_seq(self, origin: str) -> int:
-        """The last seq of *origin*'s file; 0 when it is empty or cannot be read."""
+    def last_seq(self, origin: str) -> int | None:
+        """The last seq of *origin*'s file, 0 when it is empty; None when it is not there or cannot be read."""
         with self._held():
             reader = self._reader(origin)
             if reader is None:
-                return 0
+                return None
             try:
                 return reader.last_seq()
             except sqlite3.Error:
                 self._drop(origin)
-                return 0
+                return None
+
+    def fault(self, origin: str) -> str:
+        """Why header and end of *origin*'s file cannot be read, looked at anew; empty when they can, or there is no file."""
+        with self._held():
+            self._drop(origin)
+            try:
+                reader = self._opened(origin)
+                if reader is not None:
+                    reader.last_seq()
+            except (sqlite3.Error, EventLogError) as error:
+                self._drop(origin)
+                return str(error)
+            return ""
 
     def is_sealed(self, origin: str) -> bool | None:
         """Whether *origin*'s file is sealed; None when it cannot be read."""
@@ -172,6 +191,19 @@ class Shelf:
                 self._drop(origin)
 
     def _reader(self, origin: str) -> SegmentReader | None:
+        """The connection to *origin*'s file; None when it is not there or cannot be opened."""
+        try:
+            return self._opened(origin)
+        except (sqlite3.Error, EventLogError):
+            return None
+
+    def _opened(self, origin: str) -> SegmentReader | None:
+        """The same; None only when the file is not there.
+
+        Raises:
+            sqlite3.Error, EventLogError: as for :meth:`SegmentReader.checked`.
+            ClientClosedError: nothing may be opened any more.
+        """
         if self._closed:  # a sender's thread may outlive the close that did not wait for it
             raise ClientClosedError(
                 "the log was closed; nothing was read, and what was recorded is in it", "make a new client"
@@ -183,10 +215,7 @@ class Shelf:
         name = next((name for name in self.names() if name.origin == origin), None)
         if name is None:
             return None
-        try:
-            reader, _ = SegmentReader.checked(self._directory.segments, name)
-        except (sqlite3.Error, EventLogError):
-            return None
+        reader, _ = SegmentReader.checked(self.directory.segments, name)
         self._readers[origin] = reader
         while len(self._readers) > READERS_MAX:
             self._readers.popitem(last=False)[1].close()

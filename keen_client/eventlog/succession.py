@@ -33,6 +33,7 @@ from keen_client.events.identity import new_origin
 CursorOf = Callable[[str], "tuple[str, int] | None"]
 
 _TRIES: Final = 8
+_NOT_RECORDED: Final = "the event was not recorded"
 
 
 def recording_span(name: SegmentName) -> tuple[int, int]:
@@ -116,7 +117,7 @@ class Succession:
         """Seal open segments of earlier days in favour of *current*; how many. Under the directory's lock."""
         return sum(
             self.seal(name, current)
-            for name in list_segments(self._directory.segments)
+            for name in list_segments(self._directory.segments, _NOT_RECORDED)
             if name.day < current.day and not self.fits_today(name) and not self._is_finished(name)
         )
 
@@ -143,7 +144,7 @@ class Succession:
 
     def _existing(self, avoid: str = "") -> SegmentWriter | None:
         """The newest open segment that may be written to."""
-        for name in reversed(list_segments(self._directory.segments)):
+        for name in reversed(list_segments(self._directory.segments, _NOT_RECORDED)):
             if name.origin == avoid or name.origin in self.shunned or not self.fits_today(name):
                 continue
             writer = self._usable(name)
@@ -180,7 +181,7 @@ class Succession:
 
     def _planned_successor(self) -> SegmentName | None:
         """A successor that a seal names and nobody made yet (a crash came between)."""
-        for name in reversed(list_segments(self._directory.segments)):
+        for name in reversed(list_segments(self._directory.segments, _NOT_RECORDED)):
             if self._is_finished(name):
                 continue
             try:
@@ -218,9 +219,9 @@ class Succession:
             )
             return self._open(name)
         except sqlite3.Error as error:
-            raise translate(error, path, "the event was not recorded") from error
+            raise translate(error, path, _NOT_RECORDED) from error
         except OSError as error:
-            raise translate_os_error(error, self._directory.segments, "the event was not recorded") from error
+            raise translate_os_error(error, self._directory.segments, _NOT_RECORDED) from error
 
     def _open(self, name: SegmentName) -> SegmentWriter:
         return SegmentWriter(

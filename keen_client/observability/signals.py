@@ -74,6 +74,18 @@ class InflightRecovered(Signal):
 
 
 @attrs.frozen
+class SegmentUnreadable(Signal):
+    """The file of ``segment`` cannot be read, or is gone: what of it waits to be sent is not known, and stays unsent.
+
+    Told once, and again only after it could be read meanwhile.
+    """
+
+    level: ClassVar[str] = "ERROR"
+    segment: str
+    reason: str
+
+
+@attrs.frozen
 class HorizonNear(Signal):
     """``count`` events reach the end of their retention in ``days`` days, unsent or not verified yet."""
 

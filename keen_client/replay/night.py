@@ -31,6 +31,7 @@ from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.reclaim import Reclaimed, Reclaimer
 from keen_client.eventlog.recovery import copy_state
+from keen_client.eventlog.unreadable import reason_of
 from keen_client.events.identity import EntryId
 from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import HorizonNear
@@ -262,7 +263,8 @@ class Night:
                 rejected=0,
                 pending=backlog.unsent - backlog.unknown,
                 unknown=backlog.unknown,
-                reason="there is no write key" if backlog.unsent else "",
+                reason="there is no write key" if backlog.unsent else reason_of(backlog.unreadable),
+                unreadable=len(backlog.unreadable),
             )
         self._tell("probe", 0, 1)
         self._probe_tokens()

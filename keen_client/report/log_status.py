@@ -93,6 +93,7 @@ class LogStatus:
                 for horizon in self.horizons
             ],
             "size_near_limit": self.is_size_near,
+            "unreadable": [segment.document() for segment in self.backlog.unreadable],
         }
 
 

@@ -86,6 +86,14 @@ def result_line(report: VerifyReport, exit_status: int | None = None) -> Text:
             f"   exit {status} ({bit_names(states, status)})",
             style="bold yellow",
         )
+    if good == whole and report.unreadable:
+        matched = f"of the windows {good:,} match" if whole else _nothing(report)
+        lost = counted(len(report.unreadable), "segment")
+        return Text(
+            f"RESULT  NOT CHECKED: {matched}, but {lost} of the log cannot be read"
+            f"   exit {status} ({bit_names(states, status, has_unreadable=True)})",
+            style="bold yellow",
+        )
     if good == whole:
         text = f"everything matches: {counted(good, 'window')}" if whole else _nothing(report)
         if status == 0:
@@ -104,7 +112,8 @@ def result_line(report: VerifyReport, exit_status: int | None = None) -> Text:
         parts.append(f"{known:,} events WRONG when last seen")
     head = "MISMATCH" if wrong else "NOT CHECKED" if unchecked else "NOT SETTLED YET"
     return Text(
-        f"RESULT  {head}: {', '.join(parts)}   exit {status} ({bit_names(states, status)})",
+        f"RESULT  {head}: {', '.join(parts)}   exit {status}"
+        f" ({bit_names(states, status, has_unreadable=bool(report.unreadable))})",
         style="bold red" if wrong or known else "bold yellow",
     )
 
@@ -116,12 +125,14 @@ def _nothing(report: VerifyReport) -> str:
     return "nothing to compare: no events in these windows"
 
 
-def bit_names(states: Mapping[Verdict, int], exit_status: int) -> str:
+def bit_names(states: Mapping[Verdict, int], exit_status: int, *, has_unreadable: bool = False) -> str:
     """The bits of *exit_status* with the states that set them: ``4 short, 32 settling``."""
     named: list[str] = []
     for bit, candidates in _BIT_STATES.items():
         if exit_status & bit:
             present = [str(state) for state in candidates if states.get(state)]
+            if has_unreadable and bit == EXIT_BITS[Verdict.UNVERIFIABLE]:
+                present.append("unreadable segments")
             named.append(f"{bit} {' and '.join(present) or 'delivery'}")
     return ", ".join(named)
 

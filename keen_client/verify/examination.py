@@ -13,6 +13,7 @@ from keen_client.eventlog.deletions import Deletions
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.expectation import Window
 from keen_client.eventlog.log import EventLog
+from keen_client.eventlog.unreadable import Unreadable
 from keen_client.events.identity import EntryId
 from keen_client.verify.answer import QueryApi
 from keen_client.verify.compare import Comparison, compare
@@ -54,7 +55,10 @@ _REPLAYABLE: Final = frozenset({Verdict.SHORT, Verdict.MIXED, Verdict.DISPUTED})
 
 @attrs.frozen
 class Tools:
-    """What an examination works with. ``tokens_used``: uniqueness tokens may be honoured."""
+    """What an examination works with. ``tokens_used``: uniqueness tokens may be honoured.
+
+    ``unreadable``: segments that cannot be read, so that nobody knows all that is expected.
+    """
 
     log: EventLog
     api: QueryApi
@@ -64,6 +68,7 @@ class Tools:
     evidence: Evidence
     tokens_used: bool
     features: Features = attrs.Factory(Features)
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @attrs.define
@@ -111,7 +116,7 @@ class Examination:
         #: What level 0 showed, by start.
         self._answered: dict[int, ServerWindow] = {}
         self._before = self._expected()
-        self._knowledge = Knowledge(tools.log, collection, scope.start_ms, scope.end_ms)
+        self._knowledge = Knowledge(tools.log, collection, scope.start_ms, scope.end_ms, tools.unreadable)
         stored = tools.observations.read(collection, scope.start_ms, scope.end_ms, scope.width_ms)
         # What is dated in the future was stored by a clock that went wrong.
         self._stored = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +20,8 @@ from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.expectation import Window
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.ranges import range_at
+from keen_client.eventlog.segment import SegmentName
+from keen_client.eventlog.unreadable import Unreadable
 from keen_client.verify.answer import EXACT_MAX
 
 _UNVERIFIABLE_BEFORE: Final = "unverifiable_before_ms"
@@ -46,8 +49,16 @@ class Resend:
 class Knowledge:
     """A snapshot for one collection and scope. Reads the log, changes nothing."""
 
-    def __init__(self, log: EventLog, collection: str, start_ms: int, end_ms: int) -> None:
-        self._gaps = _gaps(log)
+    def __init__(
+        self,
+        log: EventLog,
+        collection: str,
+        start_ms: int,
+        end_ms: int,
+        unreadable: Iterable[Unreadable] = (),
+    ) -> None:
+        """*unreadable* are the segments that cannot be read now: to a window they are what a damaged one is."""
+        self._gaps = [*_gaps(log), *(_day_of(each.name, str(each)) for each in unreadable)]
         self._resends = _resends(log, collection, start_ms, end_ms)
 
     def unverifiable(self, window: Window) -> str:
@@ -115,11 +126,16 @@ def _gaps(log: EventLog) -> list[Gap]:
             gaps.append(Gap(start_ms, end_ms, f"segment {origin} was reclaimed before it was verified"))
     for origin, day, status, cursor in origins:
         is_lossy = origin in lossy or (status == "damaged" and origin not in whole)
-        is_cut_off = status == "abandoned" and log.shelf.last_seq(origin) > cursor
+        is_cut_off = status == "abandoned" and (log.shelf.last_seq(origin) or 0) > cursor
         if is_lossy or is_cut_off:
             reason = f"segment {origin} is damaged, and entries of it may be lost"
             if is_cut_off and not is_lossy:
                 reason = f"segment {origin} was abandoned, and entries of it were never sent"
-            start_ms = datetime_to_ms(datetime.fromisoformat(day).replace(tzinfo=UTC))
-            gaps.append(Gap(start_ms, start_ms + MS_PER_DAY, reason, origin))
+            gaps.append(_day_of(SegmentName(day, origin), reason))
     return gaps
+
+
+def _day_of(name: SegmentName, reason: str) -> Gap:
+    """The gap that a segment leaves: its day of recording, and each window in which something of it is expected."""
+    start_ms = datetime_to_ms(datetime.fromisoformat(name.day).replace(tzinfo=UTC))
+    return Gap(start_ms, start_ms + MS_PER_DAY, reason, name.origin)

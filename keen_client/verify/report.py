@@ -13,6 +13,7 @@ import attrs
 
 from keen_client._foundation.clock import ms_to_datetime, ms_to_iso
 from keen_client.api.cost import Cost
+from keen_client.eventlog.unreadable import Unreadable
 from keen_client.events.identity import EntryId
 from keen_client.verify.verdict import EXIT_BITS, Verdict
 
@@ -241,6 +242,8 @@ class VerifyReport:
     tell: events times properties touched. ``unknown_collections``: asked for by
     name, and never heard of here or at the server. ``is_unread``: there was no log to
     compare anything with, so nothing was asked; a warning says why.
+    ``unreadable``: segments that cannot be read or are gone. What was recorded
+    there and not folded may lie in any window, one that is not reported too.
     """
 
     as_of_ms: int
@@ -254,6 +257,7 @@ class VerifyReport:
     audited: tuple[Audit, ...] = attrs.field(default=(), converter=_by_name)
     segments: tuple[Segment, ...] = attrs.field(default=(), converter=_by_day)
     is_unread: bool = False
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def as_of(self) -> datetime:
@@ -276,11 +280,12 @@ class VerifyReport:
 
     @property
     def common_bits(self) -> int:
-        """The bits that no window sets: of incomplete where nothing was read, or nothing of a collection asked for."""
-        return EXIT_BITS[Verdict.INCOMPLETE] if self.is_unread or self.unknown_collections else 0
+        """The bits that no window sets: of incomplete where nothing was read, of unverifiable for unreadable segments."""
+        nothing = EXIT_BITS[Verdict.INCOMPLETE] if self.is_unread or self.unknown_collections else 0
+        return nothing | (EXIT_BITS[Verdict.UNVERIFIABLE] if self.unreadable else 0)
 
     def exit_status(self) -> int:
-        """The OR of the windows' bits and the common ones; 0 when every window matches."""
+        """The OR of the windows' bits and the common ones; 0 when every window matches, and all segments can be read."""
         return reduce(or_, (EXIT_BITS[window.state] for window in self.windows), self.common_bits)
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -319,6 +324,7 @@ class VerifyReport:
             "warnings": list(self.warnings),
             "audited": [audit.document() for audit in self.audited],
             "segments": [segment.document() for segment in self.segments],
+            "unreadable": [segment.document() for segment in self.unreadable],
         }
 
 

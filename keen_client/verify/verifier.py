@@ -11,6 +11,7 @@ from keen_client._foundation.clock import MS_PER_MINUTE, Clock
 from keen_client.errors import ApiError
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.log import EventLog
+from keen_client.eventlog.unreadable import Unreadable
 from keen_client.events.identity import EntryId
 from keen_client.queries import Analysis, Timeframe
 from keen_client.verify.answer import QueryApi
@@ -68,6 +69,8 @@ class Verifier:
         self.preset: Final = preset() if chosen is None else chosen
         self._observations = Observations(log.state)
         self._evidence = Evidence(log.state, self._observations)
+        #: Segments that cannot be read, as the last verification found; None: not looked for yet.
+        self._unreadable: tuple[Unreadable, ...] | None = None
 
     def verify(
         self, scope: Scope, *, due_only: bool = False, progress: Progress | None = None
@@ -78,7 +81,9 @@ class Verifier:
         windows whose next read is not due are not reported but counted; a
         collection without a due window is not asked for. A query that fails,
         or that the budget does not allow any more, makes its windows
-        *incomplete*. What was not read for longest is read first.
+        *incomplete*. What was not read for longest is read first. Where a
+        segment cannot be read, the windows that it may have a share in are
+        *unverifiable*, and the report names it.
 
         Raises:
             InvalidEnvironmentError: there is no read key. Nothing was asked.
@@ -86,6 +91,7 @@ class Verifier:
             EventLogError: the log cannot be read or written.
         """
         as_of_ms, cost, scanned = self._clock.wall_ms(), self._api.cost, self._api.properties
+        self._unreadable = unreadable = self._log.outbox.unreadable(thorough=True)
         turns, not_due = self._due_turns(scope) if due_only else (self._all_turns(scope), 0)
         windows: list[WindowReport] = []
         audits: list[Audit] = []
@@ -105,10 +111,11 @@ class Verifier:
             not_due=not_due,
             cost=self._api.cost - cost,
             properties=self._api.properties - scanned,
-            warnings=(*self._warnings(), *map(self._unknown_warning, unknown)),
+            warnings=(*self._warnings(), *map(_warning_of, unreadable), *map(self._unknown_warning, unknown)),
             unknown_collections=unknown,
             audited=merge_audits(audits),
             segments=segments_of(windows, self._days()),
+            unreadable=unreadable,
         )
 
     def outlook(self, scope: Scope) -> dict[tuple[str, int], WindowState]:
@@ -211,9 +218,10 @@ class Verifier:
     def _unknown_collections(self, scope: Scope) -> tuple[str, ...]:
         """The collections that are asked for by name, and that neither the log nor the server has ever had.
 
-        None while the log is empty: that has a warning of its own, and no name can be told to be wrong.
+        None while the log is empty or cannot be read: that has a warning of its own, and no name can be told
+        to be wrong.
         """
-        named = sorted(set(scope.collections or ())) if self._log.origins() else ()
+        named = sorted(set(scope.collections or ())) if self._log.origins() and not self._unreadable else ()
         return tuple(
             name
             for name in named
@@ -244,6 +252,8 @@ class Verifier:
         )
 
     def _tools(self) -> Tools:
+        if self._unreadable is None:
+            self._unreadable = self._log.outbox.unreadable(thorough=True)
         return Tools(
             log=self._log,
             api=self._api,
@@ -253,6 +263,7 @@ class Verifier:
             evidence=self._evidence,
             tokens_used=tokens_honoured(self._log.state, self._clock.wall_ms()) is not False,
             features=self._features(),
+            unreadable=self._unreadable,
         )
 
     def _days(self) -> dict[str, str]:
@@ -277,3 +288,10 @@ class Verifier:
             *warnings,
             f"the server's clock is {minutes} minutes {side} this machine's: no age can be trusted",
         )
+
+
+def _warning_of(unreadable: Unreadable) -> str:
+    return (
+        f"{unreadable}: what was recorded there and not sent yet may be missing in any window,"
+        " and no window of its day is called a match; run `keen-client doctor`"
+    )

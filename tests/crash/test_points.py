@@ -49,7 +49,7 @@ ELSEWHERE = {
     "Deletions.note": "before the deletion is asked for",
     "Deletions.withdraw": "after it surely was not carried out: held back for longer",
     "Deletions.accept": "a person's decision, repeatable",
-    "Salvager._save": "a person's repair: tests/unit/eventlog/test_damage.py",
+    "Salvager._journal": "a person's repair: tests/unit/eventlog/test_damage.py",
     "_Repair._abandoned": "a person's repair: tests/unit/eventlog/test_doctor.py",
 }
 

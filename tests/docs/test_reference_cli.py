@@ -15,6 +15,8 @@ from keen_client.cli.app import COMMANDS, app
 from keen_client.delivery.courier import FlushReport
 from keen_client.eventlog.finding import Finding
 from keen_client.eventlog.reclaim import Reclaimed
+from keen_client.eventlog.segment import SegmentName
+from keen_client.eventlog.unreadable import Unreadable
 from keen_client.events.identity import EntryId
 from keen_client.replay.night import NightReport, send_document
 from keen_client.replay.plan import Intent, ReplayReport
@@ -147,6 +149,7 @@ def test_every_json_field_is_described(page: Callable[[str], Any]) -> None:
         segments=(
             Segment(origin="o", day="d", local_count=1, server_count=None, windows={}, named={"missing": 1}),
         ),
+        unreadable=(Unreadable(SegmentName("2026-10-01", "4kq7x2m9pz"), "why"),),
     )
     replay = ReplayReport(is_dry_run=True, verification=verification, planned=(Intent(entry, 0),))
     sent = FlushReport(0, 0, 0, 0)

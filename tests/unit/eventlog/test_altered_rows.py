@@ -52,7 +52,7 @@ def test_a_header_that_lost_a_value_is_damage(make_till: Callable[..., Till], co
 def test_a_row_that_lost_a_value_is_like_one_that_cannot_be_read(
     make_till: Callable[..., Till], change: str
 ) -> None:
-    """The sender goes on with other segments, readers have nothing of it, and the doctor names the file."""
+    """What comes before it is sent, nobody has anything of it, and the doctor names the file."""
     till = make_till()
     till.record(5)
     (name,) = list_segments(till.log.directory.segments)
@@ -64,8 +64,10 @@ def test_a_row_that_lost_a_value_is_like_one_that_cannot_be_read(
     with pytest.raises(EventLogDamagedError):
         reader.some([3])
     reader.close()
-    assert till.send() == 0
-    assert till.log.shelf.page(name.origin, 1, 5) == []
+    assert till.send() == 2
+    assert [entry.seq for entry in till.log.shelf.page(name.origin, 1, 5)] == [1, 2]
+    (unreadable,) = till.log.outbox.backlog().unreadable
+    assert (unreadable.name, unreadable.reason) == (name, "entry 3 cannot be read")
     assert check_segment(till.log.directory, name).fault
 
 
@@ -80,6 +82,8 @@ def test_a_body_that_is_no_event_any_more_stops_the_sender_before_it(
     till.log.shelf.release(name.origin)
     alter(name.path_in(till.log.directory.segments), f"UPDATE entries SET body = '{text}' WHERE seq = 3")
     assert till.send() == 2
+    (unreadable,) = till.log.outbox.backlog().unreadable
+    assert unreadable.reason == "entry 3 cannot be read"
     assert check_segment(till.log.directory, name).fault == "entry 3 is not what was written"
     with pytest.raises(EventLogDamagedError, match="not what was written"):
         till.log.expectation.windows("purchases", 0, 2**42, 2**42)

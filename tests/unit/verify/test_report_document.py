@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keen_client.api.cost import Cost
+from keen_client.eventlog.segment import SegmentName
+from keen_client.eventlog.unreadable import Unreadable
 from keen_client.events.identity import EntryId
 from keen_client.verify.report import NAMED, Audit, Segment, VerifyReport, WindowReport
 from keen_client.verify.verdict import EXIT_BITS, Verdict
@@ -66,6 +68,9 @@ def test_the_document_is_the_contract() -> None:
                 first_ms=HOUR,
                 last_ms=HOUR + 3_600_000,
             ),
+        ),
+        unreadable=(
+            Unreadable(SegmentName("2026-10-02", "bbbbbbbbbb"), "there is no such file", is_gone=True),
         ),
     )
     assert report.document() == {
@@ -144,6 +149,7 @@ def test_the_document_is_the_contract() -> None:
                 "last": "2026-10-01T01:00:00.000Z",
             }
         ],
+        "unreadable": [{"segment": "2026-10-02-bbbbbbbbbb", "gone": True, "reason": "there is no such file"}],
     }
 
 
