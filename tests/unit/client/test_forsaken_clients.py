@@ -15,7 +15,7 @@ import pytest
 from keen_client import AsyncKeenClient, DeliveryConfig, KeenClient
 from keen_client.client import sync_client
 
-SETTINGS = {"project_id": "p1", "write_key": "w" * 64, "base_url": "http://127.0.0.1:9"}
+SETTINGS: dict[str, Any] = {"project_id": "p1", "write_key": "w" * 64, "base_url": "http://127.0.0.1:9"}
 
 
 @pytest.fixture
@@ -81,7 +81,8 @@ def test_a_client_is_forsaken_without_a_lock(
     client.add_event("c", {})
     core = client._core
     courier = core.need_machinery().courier
-    with courier._guard, courier._wake._cond, courier._stop._cond, core._guard:
+    events: Any = (courier._wake, courier._stop)
+    with courier._guard, core._guard, events[0]._cond, events[1]._cond:
         del client
         gc.collect()
         assert courier._is_forsaken
