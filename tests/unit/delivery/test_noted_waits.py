@@ -28,7 +28,9 @@ def noted(post: Any) -> Waiting | None:
         (fail(NotSentError("no such host", "check it")), "no such host"),
     ],
 )
-def test_the_reason_is_noted_and_cleared_by_success(post: Any, answer: Callable[..., Any], reason: str) -> None:
+def test_the_reason_is_noted_and_cleared_by_success(
+    post: Any, answer: Callable[..., Any], reason: str
+) -> None:
     """With the time of its beginning; any other process can read it, and after a success there is none."""
     post.record()
     began_ms = post.clock.wall_ms()
