@@ -4,7 +4,9 @@
 queues its waiters fairly. It has two traps: it is dropped when *any*
 descriptor of the file is closed in the process, and it does not exclude the
 threads of one process. So there is one :class:`LockFile` a file and process,
-kept for the life of the process, with a thread lock for each byte.
+kept for the life of the process, and a thread claims a byte before it asks the
+kernel. An exception of a signal handler may come at any moment of that, and
+leaves neither claim nor lock behind.
 
 Where greenlets stand in for threads (gevent's ``monkey.patch_all``), waiting in
 the kernel would stop the whole process, the holder of another lock included:
@@ -38,6 +40,9 @@ if sys.platform != "win32":
 _ASK_AGAIN_SECONDS: Final = 0.01
 #: How often a greenlet asks, which has no queue at all: about as long as a commit takes.
 _GREENLET_ASKS_AGAIN_SECONDS: Final = 0.002
+
+#: What a thread has that claimed a byte: told by identity, and holding the thread's own id.
+Claim = tuple[int]
 
 #: ``struct flock`` of this system: its layout, and the order of its members.
 _FLOCK: Final = (
@@ -81,7 +86,10 @@ class LockFile:
     def _forget(self) -> None:
         """Start without locks: at birth, and in a forked child."""
         self._guard = threading.Lock()
-        self._threads: dict[int, threading.Lock] = {}
+        #: Which thread's each byte is, in this process: it has the kernel's lock, or asks for it.
+        self._claims: dict[int, Claim] = {}
+        self._claims_change = threading.Condition()
+        self._claimants = 0
         self._waiters: dict[int, _Waiter] = {}
         self._held: set[int] = set()
         self._pid = os.getpid()  # last: another thread of a forked child may look at it meanwhile
@@ -113,33 +121,69 @@ class LockFile:
     def acquire(self, offset: int = 0, timeout_seconds: float = 0.0) -> bool:
         """Take the lock at byte *offset*, waiting in a fair queue; False when the time ran out."""
         self.mind_fork()
-        return self.take(offset, timeout_seconds)
+        return self.take(offset, timeout_seconds) is not None
 
-    def take(self, offset: int, timeout_seconds: float) -> bool:
-        """:meth:`acquire` for a caller who has minded forks in the same call: one look at the pid is enough."""
-        thread_lock = self._threads.get(offset)
-        if thread_lock is None:
-            with self._guard:
-                thread_lock = self._threads.setdefault(offset, threading.Lock())
-        if not thread_lock.acquire(False):
-            started_ns = _clock.monotonic_ns()
-            if timeout_seconds <= 0 or not thread_lock.acquire(timeout=timeout_seconds):
-                return False
-            timeout_seconds = max(0.0, timeout_seconds - (_clock.monotonic_ns() - started_ns) / 1e9)
-        # Only the holder of the thread lock adds a waiter for this byte, so without one none can appear now.
-        if offset not in self._waiters:
-            try:
-                fcntl.lockf(self._descriptor, _TAKE, 1, offset)
-            except (BlockingIOError, PermissionError):
-                pass
-            else:
+    def take(self, offset: int, timeout_seconds: float) -> Claim | None:
+        """:meth:`acquire` for a caller who has minded forks in the same call: one look at the pid is enough.
+
+        What it returns is for :meth:`give_back`; None when the time ran out, or
+        at once when this very thread holds the byte, interrupted by a handler.
+        """
+        claim = (threading.get_ident(),)
+        try:
+            # One call into C, after which the claim itself says whose the byte is: no exception comes between.
+            holder = self._claims.setdefault(offset, claim)
+            if holder is not claim:
+                if holder[0] == claim[0] or timeout_seconds <= 0:
+                    return None
+                started_ns = _clock.monotonic_ns()
+                if not self._claim_in_time(offset, claim, timeout_seconds):
+                    return None
+                timeout_seconds = max(0.0, timeout_seconds - (_clock.monotonic_ns() - started_ns) / 1e9)
+            # Only who has the claim adds a waiter for this byte, so without one none can appear now.
+            if offset not in self._waiters:
+                try:
+                    fcntl.lockf(self._descriptor, _TAKE, 1, offset)
+                except (BlockingIOError, PermissionError):
+                    pass
+                else:
+                    self._held.add(offset)
+                    return claim
+            if self._acquire_from_processes(offset, timeout_seconds):
                 self._held.add(offset)
-                return True
-        if self._acquire_from_processes(offset, timeout_seconds):
-            self._held.add(offset)
-            return True
-        thread_lock.release()
-        return False
+                return claim
+        except BaseException:
+            self._withdraw(offset, claim)
+            raise
+        self._drop_claim(offset)
+        return None
+
+    def _claim_in_time(self, offset: int, claim: Claim, timeout_seconds: float) -> bool:
+        with self._claims_change:
+            self._claimants += 1
+            try:
+                return self._claims_change.wait_for(
+                    lambda: self._claims.setdefault(offset, claim) is claim, timeout_seconds
+                )
+            finally:
+                self._claimants -= 1
+
+    def _drop_claim(self, offset: int) -> None:
+        self._claims.pop(offset, None)
+        if self._claimants:
+            with self._claims_change:
+                self._claims_change.notify_all()
+
+    def _withdraw(self, offset: int, claim: Claim) -> None:
+        """After an exception while the lock was taken: leave nothing of it."""
+        if self._claims.get(offset) is claim:
+            with self._guard:
+                waiter = self._waiters.get(offset)
+                if waiter is not None and waiter.acquired.is_set():
+                    del self._waiters[offset]
+                elif waiter is not None:
+                    waiter.wanted = False
+            self.give_back(offset, claim)
 
     def _acquire_from_processes(self, offset: int, timeout_seconds: float) -> bool:
         with self._guard:
@@ -155,13 +199,15 @@ class LockFile:
                 waiter.wanted = True
         if waiter is None:
             return self._ask_until_free(offset, timeout_seconds)
-        got = waiter.acquired.wait(timeout_seconds)
+        waiter.acquired.wait(timeout_seconds)
         with self._guard:
-            if got or waiter.acquired.is_set():
-                self._waiters.pop(offset, None)
-                return True
-            waiter.wanted = False
-            return False
+            if not waiter.acquired.is_set():
+                waiter.wanted = False
+                return False
+            self._waiters.pop(offset, None)
+        if waiter.error is not None:
+            raise waiter.error
+        return True
 
     def _ask_until_free(self, offset: int, timeout_seconds: float) -> bool:
         deadline_ns = _clock.monotonic_ns() + int(timeout_seconds * 1e9)
@@ -181,13 +227,16 @@ class LockFile:
     def release(self, offset: int = 0) -> None:
         """Give the lock back. In a forked child that inherited the object this does nothing."""
         if self._pid == os.getpid() and offset in self._held:
-            self.give_back(offset)
+            self.give_back(offset, self._claims[offset])
 
-    def give_back(self, offset: int) -> None:
-        """Give back what :meth:`take` got, in the same call."""
-        self._held.discard(offset)
-        fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
-        self._threads[offset].release()
+    def give_back(self, offset: int, claim: Claim) -> None:
+        """Give back what :meth:`take` got, in the same call; nothing happens when that was done already."""
+        if self._claims.get(offset) is claim:
+            try:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
+            finally:
+                self._held.discard(offset)
+                self._drop_claim(offset)
 
     def holds(self, offset: int = 0) -> bool:
         """Whether this process holds the lock at byte *offset*."""
@@ -209,12 +258,13 @@ class LockFile:
     @contextmanager
     def held(self, offset: int = 0, timeout_seconds: float = 0.0) -> Iterator[bool]:
         """Hold the lock for a ``with`` block; yields whether it was obtained."""
-        got = self.acquire(offset, timeout_seconds)
+        self.mind_fork()
+        claim = self.take(offset, timeout_seconds)
         try:
-            yield got
+            yield claim is not None
         finally:
-            if got:
-                self.release(offset)
+            if claim is not None and self._pid == os.getpid():
+                self.give_back(offset, claim)
 
     def mind_fork(self) -> None:
         """In a forked child: forget the parent's locks, once."""
@@ -232,14 +282,19 @@ class _Waiter:
     """
 
     def __init__(self, lock_file: LockFile, offset: int) -> None:
+        #: Set when the lock has arrived, or when it never will: then *error* says why.
         self.acquired: Final = threading.Event()
+        self.error: OSError | None = None
         self.wanted = True
         self._file = lock_file
         self._offset = offset
         threading.Thread(target=self._wait, name="keen-client-lock", daemon=True).start()
 
     def _wait(self) -> None:
-        self._queue_up()
+        try:
+            self._queue_up()
+        except OSError as error:
+            self.error = error
         with self._file._guard:  # noqa: SLF001
             if self.wanted:
                 self.acquired.set()

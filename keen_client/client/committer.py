@@ -17,8 +17,8 @@ import attrs
 
 from keen_client.errors import ClientClosedError
 from keen_client.eventlog.config import GROUP_EVENTS_MAX
+from keen_client.eventlog.entry import Recorded
 from keen_client.eventlog.log import EventLog
-from keen_client.eventlog.recorder import Recorded
 from keen_client.events.encoding import EncodedEvent
 from keen_client.events.limits import CALL_SIZE_MAX_BYTES
 

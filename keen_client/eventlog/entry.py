@@ -33,6 +33,14 @@ class Entry:
         return stamps.digest(event_id, self.collection, self.timestamp_ms, self.body, self.keen)
 
 
+@attrs.frozen(slots=True)
+class Recorded:
+    """What recording one event made of it. ``timestamp_ms`` is ``keen.timestamp``."""
+
+    id: EntryId
+    timestamp_ms: int
+
+
 class DeliveryState(StrEnum):
     """Where delivery stands with a folded entry. Entries past the cursor are *pending* too.
 

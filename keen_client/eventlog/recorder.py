@@ -1,22 +1,22 @@
 """Recording: from an encoded event to a receipt that means "on disk".
 
-``full``: the callers who wait form one transaction and share its sync; the
-first of them leads, and there is no writer thread (at one caller that would
-cost four times as much). ``normal``: one autocommit insert an event. Ids are
-counted from rowids, and given out after COMMIT.
+``full``: the callers who wait form one transaction and share its sync.
+``normal``: one autocommit insert an event. Ids are counted from rowids, and
+given out after COMMIT.
 
 A recorder takes the recorders' lock of its segment for each commit: a fair
 queue between processes, where SQLite's own waiting starves for seconds.
+
+A signal handler's exception may come between any two steps: it leaves neither
+lock nor transaction behind, and what it left of the commit is told.
 """
 
 from __future__ import annotations
 
-import copy
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -30,8 +30,10 @@ from keen_client.errors import (
     EventLogFullError,
     RecordOutcomeUnknownError,
 )
-from keen_client.eventlog.config import GROUP_EVENTS_MAX, LogConfig
+from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import LogDirectory
+from keen_client.eventlog.entry import Recorded
+from keen_client.eventlog.group import Group, Outcome
 from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, forked_guard, take_part
 from keen_client.eventlog.segment import SegmentName, SegmentReader, SegmentWriter
 from keen_client.eventlog.space import Room
@@ -54,14 +56,8 @@ _Row = tuple[str, int, int, str, str]
 
 #: Rolls, seals met and stuck segments that one call may meet before it gives up.
 _TRIES_MAX: Final = 8
-
-
-@attrs.frozen(slots=True)
-class Recorded:
-    """What recording one event made of it. ``timestamp_ms`` is ``keen.timestamp``."""
-
-    id: EntryId
-    timestamp_ms: int
+#: How long :meth:`Recorder.close` waits for another thread's commit, which closes the connection itself then.
+_CLOSE_WAIT_SECONDS: Final = 1.0
 
 
 @attrs.frozen(slots=True)
@@ -78,20 +74,6 @@ class _InHand:
     end_ms: int
 
 
-class _Waiting:
-    """One caller in the queue of a group commit. The bare lock is its wake-up call: an outcome, or the lead."""
-
-    __slots__ = ("abandoned", "error", "event", "recorded", "wake")
-
-    def __init__(self, event: EncodedEvent) -> None:
-        self.event = event
-        self.abandoned = False
-        self.recorded: Recorded | None = None
-        self.error: BaseException | None = None
-        self.wake = threading.Lock()
-        self.wake.acquire()
-
-
 class Recorder:
     """Writes entries for one process. Thread-safe; a forked child starts anew with its own connection."""
 
@@ -106,6 +88,7 @@ class Recorder:
         self._directory = directory
         self._config = config
         self._is_normal = config.durability == "normal"
+        self._blocks = config.on_full == "block"
         self._lock_timeout_seconds = config.lock_timeout_seconds
         self._segment_size_max_bytes = config.segment_size_max_bytes
         self._entries_max = config.segment_entries_max
@@ -122,10 +105,10 @@ class Recorder:
         self._locks.mind_fork()
         self._hand = None
         self._commit_lock = threading.Lock()
+        self._outcome = Outcome()
+        self._group = Group(self._directory.path, self._commit_lock, self._commit, self._outcome)
+        self._is_closing = False
         self._parked = False
-        self._queue_lock = threading.Lock()
-        self._queue: list[_Waiting] = []
-        self._leader: _Waiting | None = None
         #: The threads that record just now; one of them may be interrupted by a handler that wants to.
         self._inside: set[int] = set()
         self._pid = os.getpid()  # last: another thread of a forked child may look at it meanwhile
@@ -143,34 +126,20 @@ class Recorder:
         thread = threading.get_ident()
         if thread in self._inside:
             raise _interrupted(self._directory)
-        self._inside.add(thread)
+        time_is_up_ns = self._room.time_is_up_ns() if self._blocks else 0
         try:
-            if self._is_normal:
-                with self._commit_lock:
-                    return self._commit((event,))[0]
-            return self._append_in_group(event)
+            self._inside.add(thread)
+            while True:
+                try:
+                    if self._is_normal:
+                        with self._commit_lock:
+                            return self._commit((event,))[0]
+                    return self._group.append(event)
+                except EventLogFullError:
+                    if not self._room.wait(time_is_up_ns):
+                        raise
         finally:
             self._inside.discard(thread)
-
-    def _append_in_group(self, event: EncodedEvent) -> Recorded:
-        waiting = _Waiting(event)
-        try:
-            with self._queue_lock:
-                self._queue.append(waiting)
-                if self._leader is None:
-                    self._leader = waiting
-            if self._leader is not waiting:
-                waiting.wake.acquire()
-            if self._leader is waiting:
-                self._lead(waiting)
-        except BaseException:
-            self._abandon(waiting)
-            raise
-        if waiting.error is not None:
-            raise waiting.error
-        if waiting.recorded is None:
-            raise AssertionError("a leader returned without an outcome for its own event")
-        return waiting.recorded
 
     def append_all(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
         """Record all *events* or none, in one transaction of one segment.
@@ -192,144 +161,114 @@ class Recorder:
         thread = threading.get_ident()
         if thread in self._inside:
             raise _interrupted(self._directory)
-        self._inside.add(thread)
+        time_is_up_ns = self._room.time_is_up_ns() if self._blocks else 0
         try:
-            with self._commit_lock:
-                return self._commit(events)
+            self._inside.add(thread)
+            while True:
+                try:
+                    with self._commit_lock:
+                        return self._commit(events)
+                except EventLogFullError:
+                    if not self._room.wait(time_is_up_ns):
+                        raise
         finally:
             self._inside.discard(thread)
 
     def close(self) -> None:
-        """Close the connection. What was recorded stays; recording again opens anew."""
+        """Close the connection. What was recorded stays; recording again opens anew.
+
+        Where a commit is under way it closes at the end of that: in a handler
+        that interrupted the thread which commits, and after a second elsewhere.
+        """
         if self._pid != os.getpid():
             return
-        with self._commit_lock:
-            self._drop_writer()
-
-    # ---- group commit -------------------------------------------------------------------
-
-    def _lead(self, leader: _Waiting) -> None:
-        """Commit the group that is waiting, ours in it, then hand the lead to the next in the queue."""
-        with self._commit_lock:
-            with self._queue_lock:
-                if self._leader is not leader:
-                    return
-                group = self._queue[:GROUP_EVENTS_MAX]
+        self._is_closing = True
+        is_interrupted = threading.get_ident() in self._inside
+        if self._commit_lock.acquire(timeout=0 if is_interrupted else _CLOSE_WAIT_SECONDS):
             try:
-                done = self._commit([waiting.event for waiting in group])
-                for waiting, recorded in zip(group, done, strict=True):
-                    waiting.recorded = recorded
-            except KeyboardInterrupt:
-                self._fail(
-                    group,
-                    RecordOutcomeUnknownError(
-                        "recording was interrupted; the event may or may not be in the log",
-                        "look for it with `keen-client export`, or record it again if a duplicate does no harm",
-                    ),
-                )
-                raise
-            except BaseException as error:  # noqa: BLE001 — it is every waiting caller's, and raised there
-                self._fail(group, error)
+                self._is_closing = False
+                self._drop_writer()
             finally:
-                self._hand_over(group)
-
-    @staticmethod
-    def _fail(group: list[_Waiting], error: BaseException) -> None:
-        for waiting in group:
-            waiting.error = copy.copy(error)
-            waiting.error.__cause__ = error.__cause__
-
-    def _hand_over(self, group: list[_Waiting]) -> None:
-        """Wake the group's followers, and the head of the queue: it leads."""
-        with self._queue_lock:
-            del self._queue[: len(group)]
-            while self._queue and self._queue[0].abandoned:
-                del self._queue[0]
-            self._leader = self._queue[0] if self._queue else None
-            if self._leader is not None:
-                self._leader.wake.release()
-        for follower in group[1:]:
-            follower.wake.release()
-
-    def _abandon(self, waiting: _Waiting) -> None:
-        """The caller was interrupted; if it has the lead, it must go on for those behind it."""
-        with self._queue_lock:
-            waiting.abandoned = True
-        if self._leader is waiting:
-            self._lead(waiting)
+                self._commit_lock.release()
 
     # ---- one commit ---------------------------------------------------------------------
 
     def _commit(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
-        """Record *events* in one commit, through rolls, seals, stuck holders and waits for room."""
+        """Record *events* in one commit, through rolls, seals and stuck holders. Under the commit lock."""
+        self._outcome.landed = ()
         try:
             if self._clock.monotonic_ns() >= self._room.next_look_ns:
                 self._room.check()
             return self._commit_somewhere(events)
-        except EventLogFullError:
-            time_is_up_ns = self._room.time_is_up_ns()
-            while self._room.wait(time_is_up_ns):
-                with suppress(EventLogFullError):
-                    self._room.check()
-                    return self._commit_somewhere(events)
-            raise
+        except OSError as error:
+            # Not a handler's own, a TimeoutError say.
+            if error.errno is None or self._outcome.landed is None or self._outcome.landed:
+                raise
+            raise translate_os_error(error, self._directory.segments, "the event was not recorded") from error
+        finally:
+            if self._is_closing:
+                self._is_closing = False
+                self._drop_writer()
 
     def _commit_somewhere(self, events: Sequence[EncodedEvent]) -> list[Recorded]:
         """Insert *events* into a good segment under its lock. This is the hot path: it calls as little as it can."""
         is_reopened = False
         for _ in range(_TRIES_MAX):
             hand = self._hand or self._take(self._succession.find())
-            if not self._locks.take(hand.lock_byte, self._lock_timeout_seconds):
-                # A stopped process holds it; several open segments are legal.
-                self._succession.shunned.add(hand.writer.name.origin)
-                self._drop_writer()
-                self._take(self._succession.own())
-                continue
+            claim = None
             try:
-                now_ms = self._clock.wall_ms()
-                # Before every commit, so the text of the path, which costs less than the Path.
-                status = os.stat(hand.path)  # noqa: PTH116
-                if (
-                    status.st_ino == hand.inode
-                    and status.st_dev == hand.device
-                    and hand.first_ms <= now_ms < hand.end_ms
-                    and status.st_size < self._segment_size_max_bytes
-                    # At the full bound the table's own CHECK refuses; a smaller one has to be asked for.
-                    and (self._entries_max == SEQ_MAX or hand.writer.last_seq() < self._entries_max)
-                ):
-                    if len(events) > 1:
-                        return _insert_many(hand.writer, events, now_ms)
-                    timestamp_ms = events[0].timestamp_ms
-                    if timestamp_ms is None:
-                        timestamp_ms = now_ms
-                    seq = hand.writer.append_one(events[0], timestamp_ms, now_ms)
-                    return [Recorded(EntryId(hand.origin, seq), timestamp_ms)]
-                self._drop_writer()
-            except FileNotFoundError:
-                self._drop_writer()
-            except OSError as error:  # of the look at the file: nothing was inserted
-                self._drop_writer()
-                raise translate_os_error(
-                    error, self._directory.segments, "the event was not recorded"
-                ) from error
-            except sqlite3.Error as error:
-                if is_read_only(error) and not is_reopened:
-                    # Opened while the file system could not be written, it stays read-only for ever.
-                    is_reopened = True
+                claim = self._locks.take(hand.lock_byte, self._lock_timeout_seconds)
+                if claim is None:
+                    # A stopped process holds it; several open segments are legal.
+                    self._succession.shunned.add(hand.writer.name.origin)
                     self._drop_writer()
+                    self._take(self._succession.own())
                     continue
-                outcome = self._after(error, hand.writer, events, now_ms)
-                if outcome is not None:
-                    return outcome
-            except UnicodeDecodeError:
-                # What SQLite has to say of a damaged schema quotes it: nothing was inserted.
-                self._succession.shunned.add(hand.writer.name.origin)
-                self._drop_writer()
+                try:
+                    now_ms, given = self._clock.wall_ms(), hand.writer._given  # noqa: SLF001 — for an interruption
+                    # Before every commit, so the text of the path, which costs less than the Path.
+                    status = os.stat(hand.path)  # noqa: PTH116
+                    if (
+                        status.st_ino == hand.inode
+                        and status.st_dev == hand.device
+                        and hand.first_ms <= now_ms < hand.end_ms
+                        and status.st_size < self._segment_size_max_bytes
+                        # At the full bound the table's own CHECK refuses; a smaller one has to be asked for.
+                        and (self._entries_max == SEQ_MAX or hand.writer.last_seq() < self._entries_max)
+                    ):
+                        self._outcome.landed = None
+                        self._outcome.landed = landed = _insert(hand.writer, events, now_ms)
+                        return landed
+                    self._drop_writer()
+                except FileNotFoundError:
+                    self._drop_writer()
+                except sqlite3.Error as error:
+                    if is_read_only(error) and not is_reopened:
+                        # Opened while the file system could not be written, it stays read-only for ever.
+                        is_reopened = True
+                        self._outcome.landed = ()
+                        self._drop_writer()
+                        continue
+                    outcome = self._after(error, hand.writer, events, now_ms)
+                    self._outcome.landed = outcome or ()
+                    if outcome is not None:
+                        return outcome
+                except UnicodeDecodeError:
+                    # What SQLite has to say of a damaged schema quotes it: nothing was inserted.
+                    self._outcome.landed = ()
+                    self._succession.shunned.add(hand.writer.name.origin)
+                    self._drop_writer()
+                except BaseException:
+                    if self._outcome.landed is None:
+                        self._outcome.landed = _left_by_interruption(hand.writer, given, events, now_ms)
+                    raise
+                finally:
+                    self._locks.give_back(hand.lock_byte, claim)
             except BaseException:
-                hand.writer.rollback()
+                self._drop_writer()
+                if claim is not None:
+                    self._locks.give_back(hand.lock_byte, claim)  # the first time it may have been broken off
                 raise
-            finally:
-                self._locks.give_back(hand.lock_byte)
             self._succession.roll(hand.writer.name)
         raise EventLogBusyError(
             f"no segment of {self._directory.path} took the event in {_TRIES_MAX} tries; it was not recorded",
@@ -353,6 +292,7 @@ class Recorder:
             self._drop_writer()
             return None
         self._drop_writer()
+        self._outcome.landed = ()
         raise translate(error, writer.path, "the event was not recorded") from error
 
     def _after_io_error(
@@ -402,7 +342,11 @@ class Recorder:
     # ---- the segment in hand ------------------------------------------------------------
 
     def _take(self, writer: SegmentWriter) -> _InHand:
-        identity = file_identity(writer.path) or (-1, -1)
+        try:
+            identity = file_identity(writer.path) or (-1, -1)
+        except BaseException:
+            writer.close()
+            raise
         byte = self._directory.segment_byte(writer.name.origin)
         self._hand = _InHand(
             writer, writer.name.origin, str(writer.path), byte, *identity, *recording_span(writer.name)
@@ -410,9 +354,9 @@ class Recorder:
         return self._hand
 
     def _drop_writer(self) -> None:
-        if self._hand is not None:
-            self._hand.writer.close()
-            self._hand = None
+        hand, self._hand = self._hand, None
+        if hand is not None:
+            hand.writer.close()
 
     # ---- forks --------------------------------------------------------------------------
 
@@ -451,13 +395,46 @@ def _interrupted(directory: LogDirectory) -> EventLogBusyError:
     )
 
 
+def _insert(writer: SegmentWriter, events: Sequence[EncodedEvent], now_ms: int) -> list[Recorded]:
+    if len(events) > 1:
+        return _insert_many(writer, events, now_ms)
+    timestamp_ms = events[0].timestamp_ms
+    if timestamp_ms is None:
+        timestamp_ms = now_ms
+    seq = writer.append_one(events[0], timestamp_ms, now_ms)
+    return [Recorded(EntryId(writer.name.origin, seq), timestamp_ms)]
+
+
 def _insert_many(writer: SegmentWriter, events: Sequence[EncodedEvent], now_ms: int) -> list[Recorded]:
     rows = _rows(events, now_ms)
     writer.begin()
-    first, _ = writer.append_many(rows)
+    _, last = writer.append_many(rows)
     writer.commit()
-    origin = writer.name.origin
+    return _receipts(writer, last, rows)
+
+
+def _receipts(writer: SegmentWriter, last: int, rows: Sequence[_Row]) -> list[Recorded]:
+    """For *rows* that lie in the segment up to seq *last*."""
+    origin, first = writer.name.origin, last - len(rows) + 1
     return [Recorded(EntryId(origin, first + index), row[1]) for index, row in enumerate(rows)]
+
+
+def _left_by_interruption(
+    writer: SegmentWriter, given: int, events: Sequence[EncodedEvent], now_ms: int
+) -> Sequence[Recorded] | None:
+    """What an insert left that something other than SQLite broke off; None when SQLite cannot say.
+
+    *given* is the seq of the last row that this connection had committed before;
+    what it rolls back stays in its memory, so it is not to be used again.
+    """
+    try:
+        if writer.connection.in_transaction:
+            writer.rollback()
+            return ()
+        last = int(writer.connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+    except sqlite3.Error:
+        return None
+    return _receipts(writer, last, _rows(events, now_ms)) if last > given else ()
 
 
 def _rows(events: Sequence[EncodedEvent], now_ms: int) -> list[_Row]:

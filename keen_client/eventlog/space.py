@@ -13,6 +13,8 @@ from keen_client.eventlog.directory import LogDirectory
 
 #: Free space beyond which a reserve that was given up is made again, as a multiple of its size.
 _RESTORE_FACTOR: Final = 2
+#: How often those who wait for room look for it.
+_LOOK_AGAIN_SECONDS: Final = SPACE_CHECK_SECONDS / 10
 
 
 def log_size_bytes(directory: LogDirectory) -> int:
@@ -37,6 +39,8 @@ class Room:
         self._clock = clock
         #: By the monotonic clock: before it, :meth:`check` has nothing to say.
         self.next_look_ns = 0
+        self._next_wait_look_ns = 0
+        self._had_room = False
 
     def check(self) -> None:
         """Return when there is room to record.
@@ -51,21 +55,32 @@ class Room:
         self.next_look_ns = now_ns + int(SPACE_CHECK_SECONDS * 1e9)
 
     def time_is_up_ns(self) -> int:
-        """Until when, by the monotonic clock, a refusal that comes now may be waited out."""
-        seconds = self._config.block_timeout_seconds if self._config.on_full == "block" else 0.0
-        return self._clock.monotonic_ns() + int(seconds * 1e9)
+        """Until when, by the monotonic clock, a call that begins now may wait for room."""
+        return self._clock.monotonic_ns() + int(self._config.block_timeout_seconds * 1e9)
 
     def wait(self, time_is_up_ns: int) -> bool:
-        """After a refusal: wait for room until then; False when the time is up."""
+        """After a refusal: wait for room until then; False when the time is up. Holds no lock.
+
+        Of several threads that wait one looks at the disk each time.
+        """
         self.next_look_ns = 0
-        while self._clock.monotonic_ns() < time_is_up_ns:
-            self._clock.sleep(SPACE_CHECK_SECONDS / 10)
+        while (now_ns := self._clock.monotonic_ns()) < time_is_up_ns:
+            self._clock.sleep(min(_LOOK_AGAIN_SECONDS, (time_is_up_ns - now_ns) / 1e9))
+            if self._has_room():
+                return True
+        return False
+
+    def _has_room(self) -> bool:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._next_wait_look_ns:
+            self._next_wait_look_ns = now_ns + int(_LOOK_AGAIN_SECONDS * 1e9)
             try:
                 self._look()
             except EventLogFullError:
-                continue
-            return True
-        return False
+                self._had_room = False
+            else:
+                self._had_room = True
+        return self._had_room
 
     def _look(self) -> None:
         config, directory = self._config, self._directory

@@ -135,8 +135,8 @@ POINTS: Final[tuple[Point, ...]] = (
     *_around(
         "call", "many", "its commit", f"{_LOG}.segment:SegmentWriter.commit", within="_insert_many", nth=2
     ),
-    *_around("group", "threads", "its commit", f"{_LOG}.recorder:_insert_many", within="Recorder._lead"),
-    *_around("group", "threads", "its waking", f"{_LOG}.recorder:Recorder._hand_over", nth=5),
+    *_around("group", "threads", "its commit", f"{_LOG}.recorder:_insert_many", within="Group._lead"),
+    *_around("group", "threads", "its waking", f"{_LOG}.group:Group._hand_over", nth=5),
     # ---- roll
     *_around("roll", "rolls", "all of it", f"{_LOG}.succession:Succession.roll"),
     *_around("roll", "rolls", "the seal", f"{_LOG}.segment:SegmentWriter.seal", within="Succession.roll"),

@@ -84,7 +84,7 @@ class Machine:
         self.clients.clear()
         for lock in _locks_in(self.log):
             for offset in list(lock._held):
-                lock.give_back(offset)
+                lock.release(offset)
 
     def restore(self, backup: Path) -> None:
         """Have the *backup* in the place of the log, all of it on the disk; nobody has it open."""

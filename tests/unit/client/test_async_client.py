@@ -25,8 +25,8 @@ from keen_client import (
     KeenClient,
 )
 from keen_client.client import committer
+from keen_client.eventlog.entry import Recorded
 from keen_client.eventlog.log import EventLog
-from keen_client.eventlog.recorder import Recorded
 from keen_client.events.encoding import EncodedEvent
 from keen_client.queries.methods import AnalysisMethods
 from keen_client.server import LocalServer
