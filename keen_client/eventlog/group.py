@@ -163,7 +163,7 @@ class Group:
     def _unknown(self) -> RecordOutcomeUnknownError:
         return RecordOutcomeUnknownError(
             "the thread that recorded for several was interrupted; the event may or may not be in the log",
-            "look for it with `keen-client export`, or record it again if a duplicate does no harm",
+            "look for it in `client.log.entries()`, or record it again if a duplicate does no harm",
             path=self._log,
         )
 

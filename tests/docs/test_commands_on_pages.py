@@ -70,3 +70,24 @@ def test_commands_are_found_in_every_kind_of_block() -> None:
     """A check that finds nothing would pass."""
     text = '```console\n$ keen-client send > x\n```\n```yaml\nc: ["keen-client", "nightly"]\n```\n```ini\nE=keen-client status\n```\n'
     assert list(_commands(text)) == [["send"], ["nightly"], ["status"]]
+
+
+def _told() -> Iterator[tuple[str, list[str]]]:
+    """Each command in backquotes in the source of the package: in a message, a hint or a docstring."""
+    for path in sorted((ROOT / "keen_client").rglob("*.py")):
+        for words in re.findall(r"`keen-client ([^`{]+)`", path.read_text(encoding="utf-8")):
+            yield path.name, words.split()
+
+
+def test_commands_in_messages_exist() -> None:
+    """A hint that names a command or an option that there is not is worse than none."""
+    told = list(_told())
+    assert len(told) > 20
+    for name, words in told:
+        group: click.Command = app
+        while isinstance(group, click.Group) and words and not words[0].startswith("-"):
+            command = group.get_command(click.Context(group), words.pop(0))
+            assert command is not None, name
+            group = command
+        options = {option for parameter in group.params for option in (*parameter.opts, "--help")}
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options, (name, words)
