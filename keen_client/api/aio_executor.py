@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from keen_client._foundation.clock import Clock, SystemClock
 from keen_client._foundation.randomness import Randomness
 from keen_client.api.cost import Meter
 from keen_client.api.executor import ExecutorBase
@@ -38,8 +39,18 @@ class AioExecutor(ExecutorBase):
         randomness: Randomness | None = None,
         meter: Meter | None = None,
         rate: QueryRate | None = None,
+        read_within_seconds: float | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        super().__init__(project, retry=retry, randomness=randomness, meter=meter, rate=rate)
+        super().__init__(
+            project,
+            retry=retry,
+            randomness=randomness,
+            meter=meter,
+            rate=rate,
+            read_within_seconds=read_within_seconds,
+        )
+        self._clock = SystemClock() if clock is None else clock
         self._transport = transport
         self._sleep = sleep
 
@@ -53,15 +64,19 @@ class AioExecutor(ExecutorBase):
 
     async def exchange(self, operation: Operation[ResultT], request: Request) -> ResultT:
         """See :meth:`keen_client.api.executor.Executor.exchange`."""
-        attempt = 0
+        attempt, began_ns = 0, None
         while True:
             attempt += 1
             while hold_seconds := self._hold_seconds(request):
                 await self._sleep(hold_seconds)
+            began_ns = self._clock.monotonic_ns() if began_ns is None else began_ns
+            elapsed_seconds = (self._clock.monotonic_ns() - began_ns) / 1e9
             try:
-                return self._parse(operation, request, await self._send(request))
+                response = await self._send(self._in_time(request, elapsed_seconds))
+                return self._parse(operation, request, response)
             except ApiError as error:
-                wait_seconds = self._wait_seconds(attempt, request, error)
+                elapsed_seconds = (self._clock.monotonic_ns() - began_ns) / 1e9
+                wait_seconds = self._wait_seconds(attempt, request, error, elapsed_seconds)
                 if wait_seconds is None:
                     raise
             await self._sleep(wait_seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import attrs
 
@@ -16,15 +16,25 @@ from keen_client.api.project import Project
 from keen_client.api.rate import SILENCE_SECONDS, QueryRate
 from keen_client.api.steps import Steps, carry_out
 from keen_client.errors import ApiError, ClientClosedError, OutcomeUnknownError, RateLimitedError
+from keen_client.transport.httpx_transport import Timeouts
 from keen_client.transport.message import Request, Response
 from keen_client.transport.protocol import Transport
 from keen_client.transport.retry import RetryPolicy
 
 ResultT = TypeVar("ResultT")
 
+#: No repeat of a read begins later than this after its first attempt, where no other bound was given.
+REPEAT_SECONDS_MAX: Final = Timeouts().read_seconds
+
 
 class ExecutorBase:
-    """What both executors know: the project, the policy, the meter."""
+    """What both executors know: the project, the policy, the meter.
+
+    ``read_within_seconds`` bounds a read as a whole: all its attempts and the
+    waits between them, from the first one's beginning. Without it only the
+    repeats are bounded, by :data:`REPEAT_SECONDS_MAX`: a long answer that goes
+    on coming is not cut off. Waiting for a query's turn is no part of it.
+    """
 
     def __init__(
         self,
@@ -34,9 +44,11 @@ class ExecutorBase:
         randomness: Randomness | None = None,
         meter: Meter | None = None,
         rate: QueryRate | None = None,
+        read_within_seconds: float | None = None,
     ) -> None:
         self.project = project
         self._rate = rate
+        self._read_within_seconds = read_within_seconds
         self._retry = RetryPolicy() if retry is None else retry
         self._randomness = SystemRandomness() if randomness is None else randomness
         self._meter = Meter() if meter is None else meter
@@ -67,14 +79,30 @@ class ExecutorBase:
         """How long a query has to wait before it may go out; 0: it may now, and counts. Nothing else waits."""
         return 0.0 if self._rate is None or request.kind != "query" else self._rate.wait_seconds()
 
-    def _wait_seconds(self, attempt: int, request: Request, error: ApiError) -> float | None:
+    def _in_time(self, request: Request, elapsed_seconds: float) -> Request:
+        """*request* with what is left of a read's time, when so much has passed since its first attempt began."""
+        if request.kind == "write":
+            return request
+        if self._read_within_seconds is not None:
+            return self._bounded(request, max(0.001, self._read_within_seconds - elapsed_seconds))
+        left_seconds = max(0.001, REPEAT_SECONDS_MAX - elapsed_seconds)
+        return attrs.evolve(request, timeout_seconds=left_seconds) if elapsed_seconds else request
+
+    def _wait_seconds(
+        self, attempt: int, request: Request, error: ApiError, elapsed_seconds: float
+    ) -> float | None:
         """How long to wait before the next attempt; None for none. A write never has one."""
         if request.kind == "write":
             return None
         if request.kind == "query" and isinstance(error, RateLimitedError) and self._rate is not None:
             # Whoever asks meanwhile would prolong the block, in this thread or another.
             self._rate.fall_silent(max(SILENCE_SECONDS, self._retry.honoured_seconds(error)))
-        return self._retry.wait_seconds(attempt, error, self._randomness)
+        wait_seconds = self._retry.wait_seconds(attempt, error, self._randomness)
+        within_seconds = self._read_within_seconds
+        most_seconds = REPEAT_SECONDS_MAX if within_seconds is None else within_seconds
+        if wait_seconds is None or elapsed_seconds + wait_seconds >= most_seconds:
+            return None
+        return wait_seconds
 
 
 class Executor(ExecutorBase):
@@ -93,8 +121,16 @@ class Executor(ExecutorBase):
         randomness: Randomness | None = None,
         meter: Meter | None = None,
         rate: QueryRate | None = None,
+        read_within_seconds: float | None = None,
     ) -> None:
-        super().__init__(project, retry=retry, randomness=randomness, meter=meter, rate=rate)
+        super().__init__(
+            project,
+            retry=retry,
+            randomness=randomness,
+            meter=meter,
+            rate=rate,
+            read_within_seconds=read_within_seconds,
+        )
         self._transport = transport
         self._clock = SystemClock() if clock is None else clock
         self._closed = threading.Event()
@@ -123,16 +159,19 @@ class Executor(ExecutorBase):
 
     def exchange(self, operation: Operation[ResultT], request: Request) -> ResultT:
         """:meth:`run`, for who has made the *request* of *operation* already."""
-        attempt = 0
+        attempt, began_ns = 0, None
         while True:
             attempt += 1
             while hold_seconds := self._hold_seconds(request):
                 if self._clock.wait(self._closed, hold_seconds):
                     raise ClientClosedError("the client was closed while a query was waiting for its turn")
+            began_ns = self._clock.monotonic_ns() if began_ns is None else began_ns
+            elapsed_seconds = (self._clock.monotonic_ns() - began_ns) / 1e9
             try:
-                return self._parse(operation, request, self._send(request))
+                return self._parse(operation, request, self._send(self._in_time(request, elapsed_seconds)))
             except ApiError as error:
-                wait_seconds = self._wait_seconds(attempt, request, error)
+                elapsed_seconds = (self._clock.monotonic_ns() - began_ns) / 1e9
+                wait_seconds = self._wait_seconds(attempt, request, error, elapsed_seconds)
                 if wait_seconds is None:
                     raise
             if self._clock.wait(self._closed, wait_seconds):

@@ -72,6 +72,7 @@ class KeenApi(_ApiBase, AnalysisMethods[Any], Administration):
         clock: Clock | None = None,
         randomness: Randomness | None = None,
         rate: QueryRate | None = None,
+        read_within_seconds: float | None = None,
     ) -> None:
         super().__init__(project)
         self._writes = Executor(
@@ -85,6 +86,7 @@ class KeenApi(_ApiBase, AnalysisMethods[Any], Administration):
             randomness=randomness,
             meter=self._meter,
             rate=rate,
+            read_within_seconds=read_within_seconds,
         )
 
     @classmethod
@@ -107,8 +109,9 @@ class KeenApi(_ApiBase, AnalysisMethods[Any], Administration):
             project: Which project, and its keys.
             http_client: A client of the caller's, used for both paths (which
                 then share its pool) and not closed by us.
-            get_timeout: Seconds that a read waits for an answer; 305 when not given.
-            post_timeout: The same for a write; 60 when not given.
+            get_timeout: Seconds that a read may last, its repeats and the waits between them included, from when
+                its turn has come. When not given it waits 305 for an answer, and no repeat begins after that.
+            post_timeout: Seconds that a write waits for an answer; 60 when not given.
             retry: How reads are repeated.
             clock: For waits and stamps of time.
             randomness: For jitter.
@@ -122,6 +125,7 @@ class KeenApi(_ApiBase, AnalysisMethods[Any], Administration):
             clock=clock,
             randomness=randomness,
             rate=query_rate(project.base_url, clock),
+            read_within_seconds=get_timeout,
         )
 
     def query(self, analysis: Query, *, all_keys: bool = False) -> Any:
@@ -189,6 +193,7 @@ class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]], AioAdministration)
         sleep: Callable[[float], Awaitable[object]] | None = None,
         randomness: Randomness | None = None,
         rate: QueryRate | None = None,
+        read_within_seconds: float | None = None,
     ) -> None:
         super().__init__(project)
         given: dict[str, Any] = {} if sleep is None else {"sleep": sleep}
@@ -196,7 +201,14 @@ class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]], AioAdministration)
             project, write_transport, retry=retry, randomness=randomness, meter=self._meter, **given
         )
         self._reads = AioExecutor(
-            project, read_transport, retry=retry, randomness=randomness, meter=self._meter, rate=rate, **given
+            project,
+            read_transport,
+            retry=retry,
+            randomness=randomness,
+            meter=self._meter,
+            rate=rate,
+            read_within_seconds=read_within_seconds,
+            **given,
         )
 
     @classmethod
@@ -220,6 +232,7 @@ class AsyncKeenApi(_ApiBase, AnalysisMethods[Awaitable[Any]], AioAdministration)
             retry=retry,
             randomness=randomness,
             rate=query_rate(project.base_url, clock),
+            read_within_seconds=get_timeout,
         )
 
     async def query(self, analysis: Query, *, all_keys: bool = False) -> Any:

@@ -64,7 +64,8 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
             survives kill -9, and power loss may take the last moments.
         background: Send from a thread of this process, started with the first
             event. Without, another process sends (``keen-client send --follow``).
-        get_timeout: Seconds that a query waits for its answer.
+        get_timeout: Seconds that a read may last, its repeats and the waits between them included. Without, it
+            waits 305 for an answer, and no repeat begins after that.
         post_timeout: Seconds that a write waits for its answer.
         http_client: An ``httpx.Client`` of your own; it is not closed here.
         enabled: With False (or ``KEEN_DISABLED``) everything is validated, nothing recorded.

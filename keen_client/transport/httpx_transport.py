@@ -246,14 +246,20 @@ def translate(
     text = request.redact(text)
     reason = type(error).__name__ + (f": {text[:_ERROR_TEXT_MAX]}" if text else "")
     refused_closed = closed and isinstance(error, RuntimeError)
+    is_write = request.kind == "write"
     if not began and (isinstance(error, _NOT_SENT) or refused_closed):
         return NotSentError(
-            f"{request.place} did not reach the server ({reason}); nothing was stored there",
+            f"{request.place} did not reach the server ({reason}); nothing was {'stored there' if is_write else 'read'}",
             "check the base URL, the network, the proxy settings and the server's certificate",
         )
+    if is_write:
+        return OutcomeUnknownError(
+            f"{request.place} was not answered ({reason}); the server may have acted on it",
+            "look whether it did before it is sent again; an event may be resent under its own token",
+        )
     return OutcomeUnknownError(
-        f"{request.place} was not answered ({reason}); the server may have acted on it",
-        "a read can be repeated; an event must be looked up, or resent under its own token",
+        f"{request.place} was not answered ({reason}); nothing was changed",
+        "ask again later, or for less: a shorter timeframe, say; get_timeout says how long is waited",
     )
 
 

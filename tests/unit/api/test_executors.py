@@ -22,6 +22,7 @@ from keen_client.api import (
 )
 from keen_client.api.answers import read_json
 from keen_client.api.call import Call
+from keen_client.api.executor import REPEAT_SECONDS_MAX
 from keen_client.errors import (
     ApiError,
     AuthenticationError,
@@ -65,9 +66,14 @@ class Scripted:
         self.steps = list(steps)
         self.requests: list[Request] = []
         self.closed = False
+        self.clock = Clock()
+        #: How long the server takes for an answer, if it is given the time.
+        self.takes_seconds = 0.0
 
     def send(self, request: Request) -> Response:
         self.requests.append(request)
+        waits = [self.takes_seconds, request.within_seconds, request.timeout_seconds]
+        self.clock.passed_seconds += min(seconds for seconds in waits if seconds is not None)
         step = self.steps.pop(0)
         if isinstance(step, Exception):
             raise step
@@ -106,38 +112,40 @@ class Clock:
     def __init__(self) -> None:
         self.waits: list[float] = []
         self.closed_meanwhile = False
+        self.passed_seconds = 0.0
 
     def wall_ms(self) -> int:
         return 0
 
     def monotonic_ns(self) -> int:
-        return 0
+        return round(self.passed_seconds * 1e9)
 
     def wait(self, event: threading.Event, timeout_seconds: float | None) -> bool:
         assert timeout_seconds is not None
         self.waits.append(timeout_seconds)
+        self.passed_seconds += timeout_seconds
         if self.closed_meanwhile:
             event.set()
         return event.is_set()
 
     def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
+        self.passed_seconds += seconds
 
 
 class Bench:
     """An executor with its scripted surroundings."""
 
-    def __init__(self, asynchronous: bool, *steps: Step, project: Project = PROJECT) -> None:
+    def __init__(self, asynchronous: bool, *steps: Step, project: Project = PROJECT, **settings: Any) -> None:
         self.transport = Scripted(*steps)
-        self.clock = Clock()
+        self.clock = self.transport.clock
+        settings = {"clock": self.clock, "randomness": NoJitter(), **settings}
         self._sync: Executor | None = None
         self._aio: AioExecutor | None = None
         if asynchronous:
-            self._aio = AioExecutor(
-                project, AioScripted(self.transport), sleep=self._sleep, randomness=NoJitter()
-            )
+            self._aio = AioExecutor(project, AioScripted(self.transport), sleep=self._sleep, **settings)
         else:
-            self._sync = Executor(project, self.transport, clock=self.clock, randomness=NoJitter())
+            self._sync = Executor(project, self.transport, **settings)
 
     async def _sleep(self, seconds: float) -> None:
         self.clock.sleep(seconds)
@@ -208,6 +216,50 @@ def test_read_gives_up_with_the_last_error(bench: Make) -> None:
     with pytest.raises(RateLimitedError):
         it.run(COUNT)
     assert len(it.transport.requests) == 4
+
+
+def test_read_and_its_repeats_end_within_the_time_they_were_given(bench: Make) -> None:
+    """A server that hangs is waited for once, and not once for each attempt."""
+    it = bench(*[OutcomeUnknownError("cut")] * 4, read_within_seconds=2.0)
+    it.transport.takes_seconds = 60.0
+    with pytest.raises(OutcomeUnknownError):
+        it.run(COUNT)
+    assert it.clock.passed_seconds == 2.0
+    assert [request.within_seconds for request in it.transport.requests] == [2.0]
+
+
+def test_each_repeat_gets_what_is_left_of_the_time(bench: Make) -> None:
+    """Attempts and waits are counted together."""
+    it = bench(BUSY, BUSY, SEVEN, read_within_seconds=10.0)
+    it.transport.takes_seconds = 3.0
+    assert it.run(COUNT) == 7
+    assert [request.within_seconds for request in it.transport.requests] == [10.0, 7.0, 4.0]
+
+
+def test_no_repeat_is_waited_for_that_could_not_end_in_time(bench: Make) -> None:
+    """A 429 asks for a minute and more: whoever gave ten seconds gets the error at once."""
+    it = bench(LIMITED, SEVEN, read_within_seconds=10.0)
+    with pytest.raises(RateLimitedError):
+        it.run(COUNT)
+    assert it.clock.waits == []
+
+
+def test_without_a_time_no_repeat_begins_long_after_the_first_attempt(bench: Make) -> None:
+    """The first has the transport's own timeouts; a later one waits no longer than until the bound."""
+    it = bench(BUSY, BUSY, BUSY, SEVEN)
+    it.transport.takes_seconds = 200.0
+    with pytest.raises(ServerError):
+        it.run(COUNT)
+    first, second = it.transport.requests
+    assert (first.within_seconds, first.timeout_seconds) == (None, None)
+    assert (second.within_seconds, second.timeout_seconds) == (None, REPEAT_SECONDS_MAX - 200.0)
+
+
+def test_time_of_a_read_is_no_matter_of_writes(bench: Make) -> None:
+    """A write has the transport's own timeouts."""
+    it = bench(Response(status=200, headers=JSON, body=b'{"created": true}'), read_within_seconds=1.0)
+    it.run(RecordEvent("c", {"n": 1}))
+    assert it.transport.requests[0].within_seconds is None
 
 
 @pytest.mark.parametrize(

@@ -204,3 +204,19 @@ def test_no_key_in_any_log_line(
     assert caplog.records
     assert KEY not in caplog.text
     assert "payload" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["read", "query"])
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ReadTimeout])
+def test_failed_read_is_not_told_in_the_words_of_a_write(
+    kind: str, failure: type[Exception], send: Send
+) -> None:
+    """It changed nothing, there is no event to look up, and nothing to be sent again."""
+    with respx.mock:
+        respx.post(url__startswith="https://api.keen.io").mock(side_effect=failure("cut"))
+        with pytest.raises(TransportError) as caught:
+            send(_request(kind=kind))
+    words = f"{caught.value.message} {caught.value.hint}"
+    assert "nothing was" in words
+    for word in ("event", "resent", "stored", "acted"):
+        assert word not in words.replace("/3.0/projects/P/events", "")
