@@ -108,6 +108,7 @@ class Courier:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._idle = threading.Condition()
+        self._first: threading.Thread | None = None
         self._lanes: list[threading.Thread] = []
         self._urgent = 0
         self._trouble: _Trouble | None = None
@@ -125,8 +126,8 @@ class Courier:
         if not self._background or self._closed:
             return
         self._mind_fork()
-        if not self._lanes and not is_before_fork_in_c():
-            self._start_lane()
+        if (self._first is None or not self._first.is_alive()) and not is_before_fork_in_c():
+            self._start_first()
         if not self._wake.is_set():
             self._wake.set()
 
@@ -179,9 +180,9 @@ class Courier:
     def flush(self, timeout_seconds: float | None = None) -> FlushReport:
         """Send what lies in the log now, and report. Whoever is the elected sender does it; this waits for it.
 
-        Without a time limit it ends when nothing is left that can be sent, when
-        five attempts in a row brought nothing or failed at the log itself, or
-        when another sender moved nothing for a minute. Where no background
+        Without a time limit it ends when nothing is left that can be sent soon,
+        when five attempts in a row brought nothing or failed at the log itself,
+        or when another sender moved nothing for a minute. Where no background
         thread sends, the requests are made here, and none outlasts the time
         limit: what it brought to the server is unknown then. After a first one none is begun for which less
         time is left than the last one took.
@@ -218,11 +219,8 @@ class Courier:
             unreadable = self._sender.log.outbox.unreadable(thorough=True)
         if not reason:
             reason = reason_of(unreadable)
-        if not reason and backlog.unknown:  # neither the time nor a pause hinders: only a proof helps
-            reason = (
-                f"it is not known whether the server has {backlog.unknown:,} events;"
-                " a query settles that: verify, or run the nightly job"
-            )
+        if left and not reason:
+            reason = self._why_left(backlog)
         return FlushReport(
             acknowledged=state.counter("acknowledged") - acknowledged,
             rejected=state.counter("rejected") - rejected,
@@ -234,7 +232,7 @@ class Courier:
 
     def _drain(self, deadline_ns: int | None) -> str:
         """Have sent what can be; why not more, as far as no pause tells."""
-        fruitless, took_ns = 0, 0
+        took_ns = 0
         stillness, under_way = _Stillness(self._clock), _Stillness(self._clock)
         while deadline_ns is None or self._clock.monotonic_ns() < deadline_ns:
             if self._sender.is_closed:
@@ -269,9 +267,8 @@ class Courier:
                 self._nap(self._pause_seconds(), deadline_ns)
             else:
                 took_ns = self._clock.monotonic_ns() - began_ns
-                fruitless = 0 if step.accepted or step.rejected or step.turn is Turn.SPLIT else fruitless + 1
-                if deadline_ns is None and fruitless >= _FRUITLESS_MAX:
-                    return ""
+                if deadline_ns is None and self._sender.fruitless >= _FRUITLESS_MAX:
+                    return self._said()
         return "the time was up" if self._trouble is None else self._trouble.reason
 
     def _futility(self, stillness: _Stillness) -> str | None:
@@ -283,7 +280,26 @@ class Courier:
             return "another process is this log's sender, and nothing moved for a minute"
         if trouble is not None and trouble.times >= _FRUITLESS_MAX:
             return trouble.reason
-        return "" if self._is_walled() else None
+        pause = self._sender.pause
+        if pause is not None and pause.turn in (Turn.REFUSED, Turn.LOCKED_OUT):
+            return pause.reason
+        return self._said() if self._sender.fruitless >= _FRUITLESS_MAX else None
+
+    def _said(self) -> str:
+        said = self._sender.said
+        return f"{_FRUITLESS_MAX} attempts in a row brought nothing" + (f": {said}" if said else "")
+
+    def _why_left(self, backlog: Backlog) -> str:
+        """Why something is left though neither the time, a pause nor a failure hinders."""
+        if backlog.unsent == backlog.unknown and self._due_seconds() is None:  # only a proof helps
+            return (
+                f"it is not known whether the server has {backlog.unknown:,} events;"
+                " a query settles that: verify, or run the nightly job"
+            )
+        due_seconds = self._due_seconds()
+        if due_seconds:
+            return f"the next attempt at what is left is due in {due_seconds:,.0f} s"
+        return "it was recorded, or became due, while the flush ended"
 
     def _would_cut_off(self, deadline_ns: int | None, took_ns: int) -> bool:
         """Whether a request as long as the last would have to be cut off: only a query could tell what became of it."""
@@ -291,34 +307,37 @@ class Courier:
             return False
         return not self._is_drained(deadline_ns)
 
-    def _is_walled(self) -> bool:
-        """Whether the lanes' attempts bring nothing, and more of them would not."""
-        pause = self._sender.pause
-        if pause is not None and pause.turn in (Turn.REFUSED, Turn.LOCKED_OUT):
-            return True
-        return self._sender.failures >= _FRUITLESS_MAX
+    def _due_seconds(self) -> float | None:
+        """In how many seconds the next entry that waits is due; None when none waits for a time."""
+        due_ms = self._sender.log.outbox.next_due_ms(self._sender.resend_unknown_since_ms())
+        return None if due_ms is None else max(0.0, (due_ms - self._clock.wall_ms()) / MS_PER_SECOND)
+
+    def _limit_seconds(self) -> float:
+        """How long who has no time limit waits for what is due later."""
+        return self._sender.config.backoff_max_seconds * 2
 
     def _wait_for_due(self, deadline_ns: int | None) -> bool:
         """Wait for the next entry that is due later; False when there is none worth waiting for."""
-        due_ms = self._sender.log.outbox.next_due_ms(self._sender.resend_unknown_since_ms())
-        if due_ms is None:
+        due_seconds = self._due_seconds()
+        if due_seconds is None or (deadline_ns is None and due_seconds > self._limit_seconds()):
             return False
-        wait_seconds = max(0.0, (due_ms - self._clock.wall_ms()) / MS_PER_SECOND)
-        limit = self._sender.config.backoff_max_seconds * 2
-        if deadline_ns is None and wait_seconds > limit:
-            return False
-        self._nap(wait_seconds, deadline_ns)
+        self._nap(due_seconds, deadline_ns)
         return True
 
     def _is_drained(self, deadline_ns: int | None) -> bool:
         """Whether nothing is left that a sender would send by itself; without a time limit: that is worth waiting for."""
-        outbox = self._sender.log.outbox
+        outbox, state = self._sender.log.outbox, self._sender.log.state
+        batches = state.counter("batches")
         backlog, since_ms = outbox.backlog(), self._sender.resend_unknown_since_ms()
-        if not (backlog.pending or backlog.inflight or backlog.replay):
-            return outbox.next_due_ms(since_ms) is None
-        limit_ms = int(self._sender.config.backoff_max_seconds * 2 * MS_PER_SECOND)
-        until_ms = self._clock.wall_ms() + limit_ms if deadline_ns is None else None
-        return outbox.is_at_rest(since_ms, until_ms)
+        if backlog.pending or backlog.inflight or backlog.replay:
+            limit_ms = int(self._limit_seconds() * MS_PER_SECOND)
+            until_ms = self._clock.wall_ms() + limit_ms if deadline_ns is None else None
+            is_drained = outbox.is_at_rest(since_ms, until_ms)
+        else:
+            is_drained = outbox.next_due_ms(since_ms) is None
+        return (
+            is_drained and state.counter("batches") == batches
+        )  # what is claimed in between, no look has seen
 
     def _nap(self, seconds: float, deadline_ns: int | None) -> None:
         if deadline_ns is not None:
@@ -332,23 +351,38 @@ class Courier:
     def _has_lane(self) -> bool:
         return any(lane.is_alive() for lane in self._lanes)
 
+    def _start_first(self) -> None:
+        with self._guard:
+            if self._stop.is_set() or (self._first is not None and self._first.is_alive()):
+                return
+            self._lanes = [lane for lane in self._lanes if lane.is_alive()]
+            self._first = self._start(self._run_first, 0)
+
     def _start_lane(self) -> None:
         with self._guard:
-            if self._stop.is_set() or len(self._lanes) >= self._sender.config.requests_max:
-                return
-            is_first = not self._lanes
-            lane = threading.Thread(
-                target=self._run_first if is_first else self._run_more,
-                name=f"keen-client-sender-{len(self._lanes)}",
-                daemon=True,
-            )
-            self._lanes.append(lane)
-            try:
-                lane.start()
-            except RuntimeError:  # the interpreter is shutting down: the events are safe in the log
-                self._lanes.remove(lane)
+            if not self._stop.is_set() and len(self._lanes) < self._sender.config.requests_max:
+                self._start(self._run_more, len(self._lanes))
+
+    def _start(self, run: Callable[[], None], number: int) -> threading.Thread | None:
+        lane = threading.Thread(target=run, name=f"keen-client-sender-{number}", daemon=True)
+        self._lanes.append(lane)
+        try:
+            lane.start()
+        except RuntimeError:  # the interpreter is shutting down: the events are safe in the log
+            self._lanes.remove(lane)
+            return None
+        return lane
 
     def _run_first(self) -> None:
+        try:
+            self._run_rounds()
+        finally:
+            try:
+                self._sender.release()  # it may have been elected between close and its own end
+            except KeenError as error:  # the log is gone, and its lock with it
+                self._tell_failure(f"{type(error).__name__}: {error.message}")
+
+    def _run_rounds(self) -> None:
         stop, wake = self._stop, self._wake
         while not stop.is_set():
             if self._is_forsaken and self._leave is not None:
@@ -370,10 +404,6 @@ class Courier:
                 wake.clear()
                 if woken and not self._urgent and not stop.is_set():
                     self._clock.wait(stop, self._sender.config.linger_seconds)
-        try:
-            self._sender.release()  # it may have been elected between close and its own end
-        except KeenError as error:  # the log is gone, and its lock with it
-            self._tell_failure(f"{type(error).__name__}: {error.message}")
 
     def _note_trouble(self, reason: str) -> float:
         """Keep why the round failed, for who waits for it; how long to nap: not as long while somebody does."""
@@ -399,10 +429,8 @@ class Courier:
             if step.is_full and step.turn is Turn.GO_ON:
                 self._start_lane()
             return 0.0
-        due_ms = self._sender.log.outbox.next_due_ms(self._sender.resend_unknown_since_ms())
-        if due_ms is None:
-            return _IDLE_SECONDS
-        return min(_IDLE_SECONDS, max(0.01, (due_ms - self._clock.wall_ms()) / MS_PER_SECOND))
+        due_seconds = self._due_seconds()
+        return _IDLE_SECONDS if due_seconds is None else min(_IDLE_SECONDS, max(0.01, due_seconds))
 
     def _run_more(self) -> None:
         """A further lane: it helps while batches are full, and ends when they are not."""

@@ -16,7 +16,7 @@ import orjson
 
 from keen_client.delivery.batch import Batch
 from keen_client.errors import ApiError, NotSentError
-from keen_client.transport.http_dates import retry_after_seconds
+from keen_client.transport.http_dates import http_date_ms, retry_after_seconds
 from keen_client.transport.message import Response
 
 #: Names under which Keen refuses one event for good (Keen API, error codes).
@@ -74,7 +74,7 @@ class Judgement:
     ``reason`` and ``hint`` are for people, and for logs: they name the
     server's error, but do not repeat its words, which may quote keys or events.
     ``retry_after_seconds`` is the server's wish, None when it had none.
-    ``server_ms``: when it answered, by its own clock (UTC ms); None when it did not say.
+    ``server_ms``: when Keen itself answered, by its own clock (UTC ms); None when nobody knows.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -117,7 +117,10 @@ def judge_answer(batch: Batch, answer: Response) -> Judgement:
     status = answer.status
     retry_after = retry_after_seconds(answer)
     if 200 <= status < 300:
-        return _judge_results(batch, parsed)
+        judged = _judge_results(batch, parsed)
+        if judged.turn is not Turn.GO_ON or "age" in answer.headers:
+            return judged  # a proxy's page has a proxy's clock, and what lay in a cache an old one
+        return attrs.evolve(judged, server_ms=http_date_ms(answer.headers.get("date", "")))
     name, message = _words(parsed)
     reason = f"the server answered {status}" + (f" {name}" if name else "")
     everything = (_NOT_ACCEPTED,) * batch.count

@@ -59,14 +59,16 @@ class Policy:
         now_ms: int,
         failures: int,
         accepted_batch: int,
+        is_wall: bool = False,
     ) -> Decision:
         """Decide on one attempt.
 
         *failures* are attempts in a row, this one included, after which the
         sender as a whole had to wait; *accepted_batch* is the number of
-        the latest batch of which the server accepted anything.
+        the latest batch of which the server accepted anything; *is_wall*:
+        what is refused is not the batch's fault.
         """
-        wait_seconds = self._wait_seconds(judgement, failures)
+        wait_seconds = self._wait_seconds(Turn.REFUSED if is_wall else judgement.turn, judgement, failures)
         # A wall or a dead network is the sender's matter: with another key or tomorrow the events may go at once.
         held_seconds = wait_seconds if judgement.turn is Turn.RATE_LIMITED else 0.0
         settlements: list[Settlement] = []
@@ -115,13 +117,13 @@ class Policy:
             refused_alone=True,
         )
 
-    def _wait_seconds(self, judgement: Judgement, failures: int) -> float:
-        if judgement.turn in (Turn.GO_ON, Turn.SPLIT):
+    def _wait_seconds(self, turn: Turn, judgement: Judgement, failures: int) -> float:
+        if turn in (Turn.GO_ON, Turn.SPLIT):
             return 0.0
         floor = min(judgement.retry_after_seconds or 0.0, RETRY_AFTER_MAX_SECONDS)
-        if judgement.turn is Turn.RATE_LIMITED:
+        if turn is Turn.RATE_LIMITED:
             floor = floor or self._config.rate_limit_seconds
-        elif judgement.turn in (Turn.REFUSED, Turn.LOCKED_OUT):
+        elif turn in (Turn.REFUSED, Turn.LOCKED_OUT):
             floor = self._config.refused_wait_seconds
         return floor + self._jittered(failures)
 

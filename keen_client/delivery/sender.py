@@ -15,10 +15,11 @@ from typing import Final
 
 import attrs
 
-from keen_client._foundation.clock import MS_PER_MINUTE, MS_PER_SECOND, Clock
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_MINUTE, MS_PER_SECOND, Clock
 from keen_client._foundation.randomness import Randomness
 from keen_client.delivery.batch import Batch, build_batch
 from keen_client.delivery.config import DeliveryConfig
+from keen_client.delivery.hindrance import Hindrance, Pause
 from keen_client.delivery.outcome import (
     Fate,
     Judgement,
@@ -43,21 +44,21 @@ from keen_client.eventlog.outbox import Claim, Settlement
 from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import (
     BatchAcknowledged,
-    DeliveryPaused,
-    DeliveryResumed,
     EventsRejected,
     HorizonNear,
     InflightRecovered,
     OutcomeUnknown,
     SegmentUnreadable,
 )
-from keen_client.transport.http_dates import http_date_ms
 from keen_client.transport.message import Response
 
 #: A request that leaves later than this after its journal entry is journalled again: the machine slept.
 _JOURNAL_STALE_MS: Final = 5_000
 #: From so much on a server that is ahead is believed: what it says of its time has seconds, and is a little old.
 _CLOCK_BEHIND_MS: Final = 5 * MS_PER_MINUTE
+#: No machine's clock stands still for longer; but one that was never set begins in 1970, or with its firmware.
+_CLOCK_BEHIND_MAX_MS: Final = 366 * MS_PER_DAY
+_CLOCK_UNSET_BEFORE_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z: no log is older
 #: How often the sender looks after segments: sealing, finishing.
 _TEND_SECONDS: Final = 30.0
 
@@ -81,16 +82,6 @@ class Step:
     turn: Turn = Turn.GO_ON
 
 
-@attrs.frozen
-class Pause:
-    """Why the sender as a whole waits, and until when (monotonic nanoseconds)."""
-
-    reason: str
-    hint: str
-    turn: Turn
-    until_ns: int
-
-
 class Sender:
     """Sends what lies in the log. Its steps may overlap in several threads."""
 
@@ -112,8 +103,7 @@ class Sender:
         self._hooks = hooks
         self._tokens_honoured = tokens_honoured
         self._guard = threading.Lock()
-        self._pause: Pause | None = None
-        self._failures = 0
+        self._hindrance = Hindrance(clock)
         self._next_tend_ns = 0
         self._owner_pid: int | None = None
         self._stepping = 0
@@ -126,12 +116,13 @@ class Sender:
         self._noted_reason: str | None = None
         #: Batches that were claimed and could not be settled.
         self._unsettled: set[int] = set()
-        #: The server's clock less this machine's, by its last answer.
+        #: The server's clock less this machine's, by its last answer that can be believed.
         self._server_ahead_ms = 0
 
     def after_fork(self) -> None:
         """Start anew in a forked child, which does not hold the lock."""
         self._guard = threading.Lock()
+        self._hindrance.after_fork()
         self._owner_pid = None
         self._stepping = 0
         self._uploading = 0
@@ -218,20 +209,21 @@ class Sender:
     @property
     def pause(self) -> Pause | None:
         """Why nothing is sent at the moment; None when nothing hinders."""
-        with self._guard:
-            return self._pause
+        return self._hindrance.pause
 
     @property
-    def failures(self) -> int:
-        """Attempts in a row after which the sender as a whole had to wait."""
-        with self._guard:
-            return self._failures
+    def fruitless(self) -> int:
+        """Attempts in a row, of all threads, that brought nothing; see :class:`Hindrance`."""
+        return self._hindrance.fruitless
+
+    @property
+    def said(self) -> str:
+        """What was answered to the last attempt that brought nothing, for people; it may be empty."""
+        return self._hindrance.said
 
     def forget_pause(self) -> None:
         """Try again now, whatever the last answer was."""
-        with self._guard:
-            self._pause = None
-            self._failures = 0
+        self._hindrance.forget()
 
     def tokens_are_honoured(self) -> bool:
         """Whether the server was seen to honour uniqueness tokens of late."""
@@ -252,9 +244,10 @@ class Sender:
             EventLogError: the log's own disk failed; nothing is lost. What was in flight is journalled, and
                 becomes unknown when the next step begins.
         """
+        pause = self.pause
+        if pause is not None and self._clock.monotonic_ns() < pause.until_ns:
+            return Step(StepKind.WAITING, turn=pause.turn)
         with self._guard:
-            if self._pause is not None and self._clock.monotonic_ns() < self._pause.until_ns:
-                return Step(StepKind.WAITING, turn=self._pause.turn)
             if self._is_closed or not self.holds_lock:
                 return Step(StepKind.IDLE)
             self._stepping += 1
@@ -275,9 +268,11 @@ class Sender:
             events_max=self.config.batch_events_max,
             bytes_max=self.config.batch_bytes_max,
             resend_unknown_since_ms=self.resend_unknown_since_ms(),
+            refused_last=self._hindrance.is_wall,
         )
         if claim is None:
             return Step(StepKind.IDLE)
+        self._hindrance.note_claim(claim.batch)
         try:
             batch = self._written(claim)
             judgement = (
@@ -328,9 +323,7 @@ class Sender:
             refused = judge_failure(batch, ApiError(error.message, error.hint))
             outcomes = tuple(attrs.evolve(outcome, fate=Fate.NOT_ACCEPTED) for outcome in refused.outcomes)
             return Judgement(outcomes, Turn.LOCKED_OUT, error.message, error.hint or "")
-        return attrs.evolve(
-            judge_answer(batch, answer), server_ms=http_date_ms(answer.headers.get("date", ""))
-        )
+        return judge_answer(batch, answer)
 
     def _upload(self, body: bytes, within_seconds: float | None) -> Response:
         with self._guard:
@@ -345,58 +338,52 @@ class Sender:
 
     def _settle(self, claim: Claim, batch: Batch, judgement: Judgement) -> Step:
         now_ms = self._clock.wall_ms()
-        with self._guard:
-            troubled = judgement.turn not in (Turn.GO_ON, Turn.SPLIT)
-            self._failures = self._failures + 1 if troubled else 0
-            failures = self._failures
-            if judgement.server_ms is not None:
-                self._server_ahead_ms = judgement.server_ms - now_ms
-            is_behind = self._server_ahead_ms > _CLOCK_BEHIND_MS
-            # What is sent by a clock that is behind would seem to rest for longer than it does, once that is put right.
-            attempted_ms = now_ms + self._server_ahead_ms if is_behind else now_ms
+        accepted_batch = self.log.state.counter("accepted_batch")
+        weight = self._hindrance.weigh(claim, judgement, accepted_batch)
         decision = self._policy.decide(
             claim.entries,
             judgement,
             now_ms=now_ms,
-            failures=failures,
-            accepted_batch=self.log.state.counter("accepted_batch"),
+            failures=weight.failures,
+            accepted_batch=accepted_batch,
+            is_wall=weight.is_wall,
         )
-        self.log.outbox.settle(claim, decision.settlements, attempted_ms)
-        self._note_pause(judgement, decision.wait_seconds)
+        self.log.outbox.settle(claim, decision.settlements, self._attempted_ms(judgement, now_ms))
+        signal = self._hindrance.note_wait(claim.batch, judgement, weight, decision.wait_seconds)
+        if signal is not None:
+            self._hooks.emit(signal)
+        self._note_waiting(self.pause)
         accepted = sum(outcome.fate is Fate.ACCEPTED for outcome in judgement.outcomes)
         rejected = self._tell(claim, batch, judgement, accepted)
-        return Step(StepKind.SENT, accepted, rejected, claim.is_full, judgement.turn)
+        turn = Turn.REFUSED if weight.is_wall else judgement.turn
+        return Step(StepKind.SENT, accepted, rejected, claim.is_full, turn)
 
-    def _note_pause(self, judgement: Judgement, wait_seconds: float) -> None:
+    def _attempted_ms(self, judgement: Judgement, now_ms: int) -> int:
+        """When the attempt was: by the server, where this machine's clock is known to be behind.
+
+        What is sent by a clock that is behind would seem to rest for longer
+        than it does, once that is put right.
+        """
         with self._guard:
-            was_paused = self._pause is not None
-            self._pause = (
-                Pause(
-                    judgement.reason,
-                    judgement.hint,
-                    judgement.turn,
-                    self._clock.monotonic_ns() + int(wait_seconds * 1e9),
-                )
-                if wait_seconds > 0
-                else None
-            )
-        if wait_seconds > 0:
-            self._hooks.emit(DeliveryPaused(judgement.reason, judgement.hint, round(wait_seconds, 3)))
-        elif was_paused:
-            self._hooks.emit(DeliveryResumed())
-        self._note_waiting(judgement if wait_seconds > 0 else None)
+            if judgement.server_ms is not None:
+                ahead_ms = judgement.server_ms - now_ms
+                if ahead_ms <= _CLOCK_BEHIND_MAX_MS or now_ms < _CLOCK_UNSET_BEFORE_MS:
+                    self._server_ahead_ms = ahead_ms
+            return now_ms + self._server_ahead_ms if self._server_ahead_ms > _CLOCK_BEHIND_MS else now_ms
 
-    def _note_waiting(self, judgement: Judgement | None) -> None:
+    def _note_waiting(self, pause: Pause | None) -> None:
         """Keep for whoever asks the log why delivery waits; written only when that is another reason than before."""
-        reason = None if judgement is None else judgement.reason
+        reason = None if pause is None else pause.reason
         with self._guard:
             if reason == self._noted_reason:
                 return
             self._noted_reason = reason
         waiting = None
-        if judgement is not None:
-            waiting = Waiting(self._clock.wall_ms(), judgement.reason, judgement.hint)
-        with suppress(EventLogError):  # the batch is settled; whether that can be told does not matter to it
+        if pause is not None:
+            waiting = Waiting(self._clock.wall_ms(), pause.reason, pause.hint)
+        with suppress(
+            EventLogError, ClientClosedError
+        ):  # the batch is settled; whether that can be told does not matter to it
             note_waiting(self.log.state, waiting)
 
     def _tell(self, claim: Claim, batch: Batch, judgement: Judgement, accepted: int) -> int:

@@ -139,36 +139,53 @@ class Outbox:
         return sum(row.count for row in rows)
 
     def claim(
-        self, *, events_max: int, bytes_max: int, resend_unknown_since_ms: int | None = None
+        self,
+        *,
+        events_max: int,
+        bytes_max: int,
+        resend_unknown_since_ms: int | None = None,
+        refused_last: bool = False,
     ) -> Claim | None:
         """Take the next batch, journalled and synced; None when nothing is due.
 
         Replays first, then what waits for another attempt, then what was never
         sent. Unknown entries are taken only when their first attempt is not
-        older than *resend_unknown_since_ms*; None: never.
+        older than *resend_unknown_since_ms*; None: never. With *refused_last*
+        what was refused with its whole batch comes after all that was not.
         """
         with self._claiming:
             return self._state.with_reserve(
-                lambda: self._claim(events_max, bytes_max, resend_unknown_since_ms)
+                lambda: self._claim(events_max, bytes_max, resend_unknown_since_ms, refused_last=refused_last)
             )
 
-    def _claim(self, events_max: int, bytes_max: int, since_ms: int | None) -> Claim | None:
+    def _claim(
+        self, events_max: int, bytes_max: int, since_ms: int | None, *, refused_last: bool
+    ) -> Claim | None:
         now_ms = self._clock.wall_ms()
-        due = self._due_ranges(now_ms, since_ms)
-        if due:
-            claim = self._claim_again(due, now_ms, events_max, bytes_max)
-            if claim is not None:
-                return claim
-        return self._claim_new(now_ms, events_max, bytes_max)
+        due = self._due_ranges(now_ms, since_ms, refused_last=refused_last)
+        first = [row for row in due if not (refused_last and row.refused_batch)]
+        claim = self._claim_again(first, now_ms, events_max, bytes_max) if first else None
+        if claim is None:
+            claim = self._claim_new(now_ms, events_max, bytes_max)
+        if claim is None and len(first) < len(due):
+            claim = self._claim_again(due[len(first) :], now_ms, events_max, bytes_max)
+        return claim
 
-    def _due_ranges(self, now_ms: int, since_ms: int | None) -> list[Range]:
+    def _due_ranges(self, now_ms: int, since_ms: int | None, *, refused_last: bool) -> list[Range]:
         with self._state.reading() as db:
             return _select(
                 db,
                 "(state IN ('replay', 'pending') OR (state = 'unknown' AND first_ms >= ?))"
                 " AND due_ms < ? AND NOT due_ms BETWEEN ? AND ?"
-                f" ORDER BY state = 'replay' DESC, due_ms, origin, seq_lo LIMIT {_RANGES_MAX}",
-                (NEVER_MS if since_ms is None else since_ms, NEVER_MS, now_ms + 1, now_ms + HELD_MAX_MS),
+                " ORDER BY (? AND refused_batch > 0), state = 'replay' DESC, due_ms, origin, seq_lo"
+                f" LIMIT {_RANGES_MAX}",
+                (
+                    NEVER_MS if since_ms is None else since_ms,
+                    NEVER_MS,
+                    now_ms + 1,
+                    now_ms + HELD_MAX_MS,
+                    refused_last,
+                ),
             )
 
     def _claim_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
@@ -26,19 +27,29 @@ class HookSet:
         self.failures = 0
 
     def emit(self, signal: Signal) -> None:
-        """Hand *signal* on; whatever a hook, or the application's logging, raises is counted and swallowed."""
+        """Hand *signal* on; whatever a hook, or the application's logging, raises is counted and swallowed.
+
+        In the main thread alone what is no :class:`Exception` goes through: it
+        may be a signal handler's, Ctrl-C say, and not the hook's.
+        """
         for hook in (_log, *self._hooks):
             try:
                 hook(signal)
-            except Exception as error:  # noqa: BLE001 — the hook is the user's; delivery goes on
+            except BaseException as error:  # the hook is the user's; delivery goes on
+                if not isinstance(error, Exception) and _is_main_thread():
+                    raise
                 self.failures += 1
                 if self.failures == 1:
                     self._log_failure(error)
 
     @staticmethod
-    def _log_failure(error: Exception) -> None:
+    def _log_failure(error: BaseException) -> None:
         with suppress(Exception):  # it may have been the logging itself
             LOGGER.warning("a hook failed (%s); delivery goes on", type(error).__name__)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _log(signal: Signal) -> None:
