@@ -19,10 +19,10 @@ from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.dead_letters import DeadLetters
 from keen_client.eventlog.description import note_binding, noted_binding
 from keen_client.eventlog.directory import Binding, LogDirectory, bound_elsewhere
-from keen_client.eventlog.entry import Entry
+from keen_client.eventlog.entry import Entry, Recorded
 from keen_client.eventlog.expectation import Expectation
 from keen_client.eventlog.outbox import Outbox
-from keen_client.eventlog.recorder import Recorded, Recorder
+from keen_client.eventlog.recorder import Recorder
 from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
 from keen_client.eventlog.restoration import note_restoration
 from keen_client.eventlog.retention import Horizon
@@ -38,6 +38,8 @@ from keen_client.observability.hooks import LOGGER
 
 #: How often the sender looks for what may be reclaimed unverified.
 _RECLAIM_SECONDS: Final = 3_600.0
+#: How long recording waits for ``state.db``, before it goes without: at most ``lock_timeout_seconds``.
+_STATE_WAIT_SECONDS: Final = 1.0
 
 
 class EventLog:
@@ -95,7 +97,7 @@ class EventLog:
         note_restoration(self.state, self.shelf, clock.wall_ms())
         self._enter_marks()
         self._succession: Final = Succession(
-            self.directory, config, clock, randomness, boot_id or machine_boot_id(), self._cursor_of
+            self.directory, config, clock, randomness, boot_id or machine_boot_id(), self._cursor_soon
         )
         self._recorder: Final = Recorder(self.directory, config, clock, self._succession, self._abandon)
 
@@ -236,6 +238,11 @@ class EventLog:
 
     def _cursor_of(self, origin: str) -> tuple[str, int] | None:
         with self.state.reading() as db:
+            row = db.execute("SELECT status, cursor FROM origins WHERE origin = ?", (origin,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def _cursor_soon(self, origin: str) -> tuple[str, int] | None:
+        with self.state.reading_soon(min(_STATE_WAIT_SECONDS, self.config.lock_timeout_seconds)) as db:
             row = db.execute("SELECT status, cursor FROM origins WHERE origin = ?", (origin,)).fetchone()
         return None if row is None else (row[0], row[1])
 

@@ -14,13 +14,19 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
 from keen_client._foundation.files import PRIVATE_FILE_MODE, birth_ns, file_identity
-from keen_client.errors import ClientClosedError, EventLogDamagedError, EventLogFullError, EventLogTooNewError
+from keen_client.errors import (
+    ClientClosedError,
+    EventLogBusyError,
+    EventLogDamagedError,
+    EventLogFullError,
+    EventLogTooNewError,
+)
 from keen_client.eventlog.inheritance import FORK_WAIT_SECONDS, forked_guard, take_part
 from keen_client.eventlog.sqlite_faults import is_disk_full, is_read_only, translate, translate_os_error
 
@@ -126,6 +132,32 @@ class State:
             return []
         names = run("SELECT name FROM _sqlite_migrations WHERE migration_set = 'keen_client' ORDER BY id")
         return [name for (name,) in names]
+
+    @contextmanager
+    def reading_soon(self, within_seconds: float) -> Iterator[sqlite3.Connection]:
+        """:meth:`reading` for who cannot wait as long as the sender can: for another thread, and for another process.
+
+        Raises:
+            EventLogBusyError: the file was held all that time.
+        """
+        self._mind_fork()
+        try:
+            if not self._lock.acquire(timeout=within_seconds):
+                raise EventLogBusyError(
+                    f"another thread holds {self.path.name}; {UNCHANGED}",
+                    "look for a stopped process with `keen-client doctor`",
+                    path=self.path,
+                )
+            with self.reading() as db:
+                db.execute(f"PRAGMA busy_timeout={round(within_seconds * 1000)}")
+                try:
+                    yield db
+                finally:
+                    db.execute(f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_SECONDS * 1000)}")
+        finally:
+            # A handler's exception may come before it is known that the lock was got; the lock itself knows its owner.
+            with suppress(RuntimeError):
+                self._lock.release()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -16,7 +16,7 @@ from typing import Final
 from keen_client._foundation.clock import MS_PER_DAY, Clock, datetime_to_ms, ms_to_day
 from keen_client._foundation.files import SEALED_FILE_MODE, file_identity
 from keen_client._foundation.randomness import Randomness
-from keen_client.errors import EventLogError
+from keen_client.errors import EventLogBusyError, EventLogError
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.segment import (
@@ -30,6 +30,7 @@ from keen_client.eventlog.sqlite_faults import translate, translate_os_error
 from keen_client.events.identity import new_origin
 
 #: ``cursor_of(origin)``: (status, last folded seq) as ``state.db`` has it; None for an unknown origin.
+#: EventLogBusyError when it is held: recording does not wait for it as a sender does.
 CursorOf = Callable[[str], "tuple[str, int] | None"]
 
 _TRIES: Final = 8
@@ -70,6 +71,13 @@ class Succession:
         Raises:
             EventLogError: no segment can be opened or made; nothing was recorded.
         """
+        try:
+            return self._shared()
+        except EventLogBusyError:
+            # A stopped process holds state.db, which knows what numbers were given: a fresh origin has given none.
+            return self.own()
+
+    def _shared(self) -> SegmentWriter:
         writer = self._existing()
         if writer is not None:
             return writer
@@ -100,15 +108,18 @@ class Succession:
             if not alone:
                 self.shunned.add(name.origin)
                 return
-            successor = self._existing(avoid=name.origin)
-            if successor is None:
-                planned = self._planned_successor() or self.fresh_name()
-                sealed = self.seal(name, planned)
-                self._make(planned).close()
-            else:
-                planned = successor.name
+            try:
+                successor = self._existing(avoid=name.origin)
+                planned = successor.name if successor is not None else self._planned_successor()
+            except EventLogBusyError:
+                self.shunned.add(name.origin)  # state.db is held: see find
+                return
+            if successor is not None:
                 successor.close()
-                sealed = self.seal(name, planned)
+            planned = planned or self.fresh_name()
+            sealed = self.seal(name, planned)
+            if successor is None:
+                self._make(planned).close()
             if not sealed:
                 self.shunned.add(name.origin)  # held or damaged: the sender seals it when it can
             self.seal_older(planned)
@@ -143,7 +154,11 @@ class Succession:
             return True
 
     def _existing(self, avoid: str = "") -> SegmentWriter | None:
-        """The newest open segment that may be written to."""
+        """The newest open segment that may be written to.
+
+        Raises:
+            EventLogBusyError: ``state.db`` is held.
+        """
         for name in reversed(list_segments(self._directory.segments, _NOT_RECORDED)):
             if name.origin == avoid or name.origin in self.shunned or not self.fits_today(name):
                 continue
@@ -160,15 +175,15 @@ class Succession:
         except (sqlite3.Error, EventLogError):
             return None
         try:
-            good = (
-                not writer.header().is_sealed and writer.is_itself(self._boot_id) and self._continues(writer)
-            )
-        except (sqlite3.Error, EventLogError):
-            good = False
-        if not good:
+            if not writer.header().is_sealed and writer.is_itself(self._boot_id) and self._continues(writer):
+                return writer
+        except EventLogBusyError:
             writer.close()
-            return None
-        return writer
+            raise
+        except (sqlite3.Error, EventLogError):
+            pass
+        writer.close()
+        return None
 
     def _continues(self, writer: SegmentWriter) -> bool:
         """Whether the next seq was never given: not so after a restored backup."""
