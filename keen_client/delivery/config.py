@@ -13,6 +13,8 @@ UnknownPolicy = Literal["auto", "query", "resend"]
 
 #: Keen remembers a uniqueness token for 31 days; we trust it for one less.
 TOKEN_TRUST_DAYS: Final = 30
+#: No setting of delivery is a longer time.
+SECONDS_MAX: Final = 7 * 86_400
 
 
 @attrs.frozen(kw_only=True)
@@ -58,3 +60,10 @@ class DeliveryConfig:
             raise ConfigurationError(
                 "requests_max must be at least 1; nothing was sent", "4 suits a far server"
             )
+        for field in attrs.fields(type(self)):
+            seconds = getattr(self, field.name)
+            if field.name.endswith("_seconds") and not 0 <= seconds <= SECONDS_MAX:  # nor what is no number
+                raise ConfigurationError(
+                    f"{field.name} must be 0 to {SECONDS_MAX:,}; nothing was sent",
+                    f"leave it out to use {field.default:g}",
+                )

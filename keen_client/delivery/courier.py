@@ -6,6 +6,7 @@ threads are daemons; exit needs no flush, since what is not sent lies in the log
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from keen_client._foundation.clock import MS_PER_SECOND, Clock
 from keen_client.delivery.outcome import Turn
 from keen_client.delivery.prefork import is_before_fork_in_c
 from keen_client.delivery.sender import Sender, StepKind
-from keen_client.errors import KeenError
+from keen_client.errors import ConfigurationError, KeenError
 from keen_client.eventlog.outbox import Backlog
 from keen_client.eventlog.unreadable import reason_of
 from keen_client.observability.hooks import HookSet
@@ -167,7 +168,15 @@ class Courier:
             self._clock.sleep(0.005)
 
     def _deadline_ns(self, timeout_seconds: float | None) -> int | None:
-        """When so many seconds are over; None: never."""
+        """When so many seconds are over; None: never.
+
+        Raises:
+            ConfigurationError: it is no number; nothing was sent.
+        """
+        if timeout_seconds is not None and math.isnan(timeout_seconds):
+            raise ConfigurationError(
+                "a timeout is a number of seconds; nothing was sent", "leave it out for none"
+            )
         if timeout_seconds is None or timeout_seconds > threading.TIMEOUT_MAX:
             return None
         return self._clock.monotonic_ns() + int(timeout_seconds * 1e9)

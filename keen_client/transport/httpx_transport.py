@@ -27,7 +27,13 @@ import attrs
 import httpx
 
 from keen_client._foundation.clock import Clock, SystemClock
-from keen_client.errors import ClientClosedError, NotSentError, OutcomeUnknownError, TransportError
+from keen_client.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    NotSentError,
+    OutcomeUnknownError,
+    TransportError,
+)
 from keen_client.transport.message import Request, Response
 
 #: The types of a caller's own client, for annotations elsewhere.
@@ -92,7 +98,17 @@ class Timeouts:
 
     @classmethod
     def of(cls, seconds: float) -> Timeouts:
-        """At most *seconds* for each wait, and never more than the usual for connecting."""
+        """At most *seconds* for each wait, and never more than the usual for connecting, or than any answer may take.
+
+        Raises:
+            ConfigurationError: that is no time to wait; nothing was sent.
+        """
+        if not seconds > 0:  # nor what is no number
+            raise ConfigurationError(
+                f"a timeout must be more than 0 seconds, not {seconds}; nothing was sent",
+                "leave it out for the usual one",
+            )
+        seconds = min(seconds, ANSWER_SECONDS_MAX)
         return cls(
             connect_seconds=min(seconds, 10.0),
             write_seconds=seconds,
