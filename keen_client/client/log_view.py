@@ -10,7 +10,7 @@ import attrs
 import orjson
 
 from keen_client._foundation.clock import FIRST_MS, LAST_MS, MS_PER_HOUR, ms_to_datetime, ms_to_iso
-from keen_client.errors import UsageError
+from keen_client.errors import EventLogDamagedError, UsageError
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.outbox import Backlog
@@ -74,6 +74,7 @@ class LogView:
 
         Raises:
             UsageError: a moment without zone.
+            EventLogDamagedError: at the end, after every event that can be read: there are others, which cannot.
         """
         return (_event_of(entry) for entry in self._entries(collection, start, end))
 
@@ -90,6 +91,7 @@ class LogView:
 
         Raises:
             UsageError: they do not, or a moment without zone.
+            EventLogDamagedError: entries that are to be counted cannot be read.
         """
         self._mind_closed()
         check_collection_name(collection)
@@ -99,14 +101,24 @@ class LogView:
                 f"start and end do not lie on boundaries of {window_ms} ms in UTC; nothing was read",
                 "give whole windows, such as full hours",
             )
+        self._log.check_tails()
         windows = self._log.expectation.windows(collection, start_ms, end_ms, window_ms)
+        if any(window.has_unreadable for window in windows.values()):
+            raise EventLogDamagedError(
+                "entries of these windows cannot be read, and they are too small to be counted without; no totals were given",
+                "ask for full hours, and run `keen-client doctor`",
+            )
         return [
             WindowTotal(collection, ms_to_datetime(w.start_ms), ms_to_datetime(w.end_ms), w.total.n)
             for _, w in sorted(windows.items())
         ]
 
     def export(self, collection: str | None = None) -> Iterator[str]:
-        """The events as NDJSON lines, each as it goes to the server but for stamp and token, with its id and collection."""
+        """The events as NDJSON lines, each as it goes to the server but for stamp and token, with its id and collection.
+
+        Raises:
+            EventLogDamagedError: at the end, after every event that can be read: there are others, which cannot.
+        """
         return (_line_of(entry) for entry in self._entries(collection, None, None))
 
     def backlog(self) -> Backlog:
@@ -116,12 +128,19 @@ class LogView:
 
 
 def _event_of(entry: Entry) -> LoggedEvent:
+    try:
+        event = orjson.loads(_event_text(entry))
+    except ValueError:
+        raise EventLogDamagedError(
+            f"entry {entry.id} of the log is not what was written; the events before it were given",
+            "run `keen-client doctor`; `keen-client doctor --repair` saves what can be saved and counts what is lost",
+        ) from None
     return LoggedEvent(
         str(entry.id),
         entry.collection,
         ms_to_datetime(min(max(entry.timestamp_ms, FIRST_MS), LAST_MS)),
         ms_to_datetime(entry.recorded_ms),
-        orjson.loads(_event_text(entry)),
+        event,
     )
 
 

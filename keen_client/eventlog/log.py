@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from keen_client.eventlog.description import note_binding, noted_binding
 from keen_client.eventlog.directory import Binding, LogDirectory, bound_elsewhere
 from keen_client.eventlog.entry import Entry, Recorded
 from keen_client.eventlog.expectation import Expectation
+from keen_client.eventlog.holes import Around
 from keen_client.eventlog.outbox import Outbox
 from keen_client.eventlog.recorder import Recorder
 from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
@@ -143,12 +145,17 @@ class EventLog:
         """All entries that lie in the log, by segment and seq; ``keen.timestamp`` in [start, end).
 
         Those that outlived their segment come first.
+
+        Raises:
+            EventLogDamagedError: at the end, when all that can be read was given: there are others, which cannot.
         """
         present = [name.origin for name in list_segments(self.directory.segments)]
         with self.state.reading() as db:
             kept = [origin for (origin,) in db.execute("SELECT DISTINCT origin FROM kept ORDER BY origin")]
-        for origin in [*(origin for origin in kept if origin not in present), *present]:
-            for entry in self.shelf.entries(origin, 1, SEQ_MAX):
+        around = Around(self.state, self.shelf)
+        outlived = (self.shelf.entries(origin, 1, SEQ_MAX) for origin in kept if origin not in present)
+        for entries in chain(outlived, map(around.segment, present)):
+            for entry in entries:
                 if collection is not None and entry.collection != collection:
                     continue
                 if start_ms is not None and entry.timestamp_ms < start_ms:
@@ -156,6 +163,18 @@ class EventLog:
                 if end_ms is not None and entry.timestamp_ms >= end_ms:
                     continue
                 yield entry
+        around.raise_if_missed("all others were given")
+
+    def check_tails(self) -> None:
+        """Read what no sender has folded yet: totals count the rest, and this is counted as it is read.
+
+        Raises:
+            EventLogDamagedError: some of it cannot be read.
+        """
+        around = Around(self.state, self.shelf)
+        for _ in around.tails():
+            pass
+        around.raise_if_missed("no totals were given")
 
     def origins(self) -> set[str]:
         """Every origin that this log ever had, reclaimed ones included."""
