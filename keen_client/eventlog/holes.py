@@ -12,9 +12,11 @@ from typing import Final
 import attrs
 
 from keen_client.errors import EventLogDamagedError
+from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.shelf import PAGE_ENTRIES, Shelf
 from keen_client.eventlog.state import State
+from keen_client.eventlog.unreadable import gone_segments
 
 #: Of one segment so many stretches that cannot be read are halved to find what can; then such a stretch is a hole.
 HALVED_MAX: Final = 2_000
@@ -64,6 +66,10 @@ class Around:
             status, cursor = self._known(name.origin) or ("open", 0)
             if status in ("open", "sealed"):
                 yield from self.segment(name.origin, cursor + 1)
+
+    def miss_gone(self, directory: LogDirectory) -> None:
+        """Note the segments that should be there and have no file."""
+        self.unread += [each.name.origin for each in gone_segments(directory, self._state)]
 
     def missed(self) -> list[str]:
         """The segments of which something is missing, sorted."""

@@ -163,6 +163,7 @@ class EventLog:
                 if end_ms is not None and entry.timestamp_ms >= end_ms:
                     continue
                 yield entry
+        around.miss_gone(self.directory)
         around.raise_if_missed("all others were given")
 
     def check_tails(self) -> None:
@@ -174,6 +175,7 @@ class EventLog:
         around = Around(self.state, self.shelf)
         for _ in around.tails():
             pass
+        around.miss_gone(self.directory)
         around.raise_if_missed("no totals were given")
 
     def origins(self) -> set[str]:

@@ -147,3 +147,22 @@ def test_a_file_that_says_nothing_is_no_empty_log(make_till: Callable[..., Any])
     again = make_till()
     with pytest.raises(EventLogDamagedError, match="whole segments"):
         list(again.log.entries())
+
+
+def test_a_segment_that_is_gone_is_missed(make_till: Callable[..., Any]) -> None:
+    """Nothing in the log says that it may be: it was neither reclaimed nor saved."""
+    till = make_till()
+    till.record(3)
+    till.send()
+    till.roll(2)
+    till.log.close()
+    first, *_ = sorted(till.log.directory.segments.glob("*.db"))
+    for file in till.log.directory.segments.glob(f"{first.name}*"):
+        file.unlink()
+    again = make_till()
+    given: list[str] = []
+    with pytest.raises(EventLogDamagedError, match="whole segments"):
+        given.extend(entry.collection for entry in again.log.entries())
+    assert given == ["later"]
+    with pytest.raises(EventLogDamagedError, match="no totals were given"):
+        again.log.check_tails()
