@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import struct
@@ -172,7 +173,7 @@ def _linux_birth_ns(path: Path) -> int | None:
 
 
 def boot_id() -> str:
-    """A text that changes with every start of the machine."""
+    """A text that changes with every start of the machine; where the system tells none, with every process."""
     if sys.platform == "darwin":
         import subprocess
 
@@ -180,7 +181,17 @@ def boot_id() -> str:
             ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=True
         )
         return done.stdout.strip()
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (
+        OSError
+    ):  # a sandbox without it: each process has segments of its own then, and no number is given twice
+        return _own_boot_id()
+
+
+@functools.cache
+def _own_boot_id() -> str:
+    return os.urandom(16).hex()
 
 
 def filesystem_type(path: Path) -> str | None:

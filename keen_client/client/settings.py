@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -116,7 +116,7 @@ def read_settings(
     return Settings(
         project_id=project_id,
         base_url=_base_url(find("base_url")),
-        log=_place(str(log)) if log else default_log(project_id, environment),
+        log=_log(log, project_id, environment, is_disabled=is_disabled),
         write_key=_secret("write_key", find("write_key")),
         read_key=_secret("read_key", find("read_key")),
         master_key=_secret("master_key", find("master_key")),
@@ -124,6 +124,17 @@ def read_settings(
         log_config=_config(LogConfig, from_file, "log_settings"),
         delivery_config=_config(DeliveryConfig, from_file, "delivery"),
     )
+
+
+def _log(log: Any, project_id: str, environment: Mapping[str, str], *, is_disabled: bool) -> Path:
+    if log:
+        return _place(str(log))
+    try:
+        return default_log(project_id, environment)
+    except ConfigurationError:
+        if not is_disabled:
+            raise
+        return Path(os.devnull)  # nothing is kept anywhere
 
 
 def _place(log: str) -> Path:
@@ -141,11 +152,23 @@ def _place(log: str) -> Path:
 
 
 def default_log(project_id: str, environment: Mapping[str, str]) -> Path:
-    """The log's place when none is named: ``$XDG_STATE_HOME`` or ``~/.local/state``, then ``keen-client/<project>``."""
+    """The log's place when none is named: ``$XDG_STATE_HOME`` or ``~/.local/state``, then ``keen-client/<project>``.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
     base = environment.get("XDG_STATE_HOME")
     # A relative one is invalid (XDG base directories), and would name another place after a chdir.
-    state = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
-    return state / "keen-client" / project_id
+    if base and Path(base).is_absolute():
+        return Path(base) / "keen-client" / project_id
+    try:
+        return Path.home() / ".local" / "state" / "keen-client" / project_id
+    except RuntimeError as error:  # a container's user that nobody entered anywhere
+        raise ConfigurationError(
+            "no place for the log was given, and this user has no home directory;"
+            " nothing was recorded and nothing was sent",
+            "name a directory: log=, --log, KEEN_LOG, XDG_STATE_HOME, or keen-client.toml",
+        ) from error
 
 
 def _plain_project_id(project_id: str) -> str:
@@ -261,6 +284,19 @@ def _typed(value: Any, default: Any, name: str) -> Any:
     raise ConfigurationError(
         f"the setting {name} is {type(value).__name__}, not {expected}; nothing was sent", f"give {expected}"
     )
+
+
+def one_of(name: str, value: str, words: Sequence[str]) -> None:
+    """Refuse a *value* that is none of the *words* of the setting *name*, as a slip in it is.
+
+    Raises:
+        ConfigurationError: it is none of them.
+    """
+    if value not in words:
+        raise ConfigurationError(
+            f"{name} {value!r} is not known; nothing was recorded and nothing was sent",
+            f"use {' or '.join(map(repr, words))}",
+        )
 
 
 def _truth(value: Any) -> bool:

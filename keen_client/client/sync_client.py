@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, get_args
 
 from keen_client._foundation.clock import SystemClock, ms_to_datetime
 from keen_client.api.beacon import image_beacon_url
@@ -19,7 +19,7 @@ from keen_client.client.core import Core
 from keen_client.client.deleting import Deleter
 from keen_client.client.log_view import LogView
 from keen_client.client.receipt import Receipt
-from keen_client.client.settings import read_settings
+from keen_client.client.settings import one_of, read_settings
 from keen_client.client.wiring import Machinery, Seams
 from keen_client.delivery.config import DeliveryConfig, UnknownPolicy
 from keen_client.delivery.courier import FlushReport
@@ -118,8 +118,13 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         self.post_timeout: Final = _seconds(post_timeout, Timeouts.for_writes(), http_client)
         self._seams = seams or Seams()
         machinery: Machinery | None = None
-        log_config = log_config or LogConfig(durability=durability)
-        delivery_config = delivery_config or DeliveryConfig(unknown=unknown)
+        # A slip in a word is refused also where the word does not count.
+        one_of("naive_datetimes", naive_datetimes, get_args(NaiveDatetimes))
+        own_log_config, own_delivery_config = (
+            LogConfig(durability=durability),
+            DeliveryConfig(unknown=unknown),
+        )
+        log_config, delivery_config = log_config or own_log_config, delivery_config or own_delivery_config
         if not settings.is_disabled:
             machinery = Machinery(
                 settings,

@@ -137,6 +137,33 @@ def test_default_log_lies_in_the_state_home() -> None:
         assert settings.log == Path.home() / ".local" / "state" / "keen-client" / "p7"
 
 
+def test_a_user_without_a_home_is_asked_for_a_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A container's user that nobody entered anywhere; a client that is switched off needs no place."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(ConfigurationError, match="no home directory; nothing was recorded") as caught:
+        read_settings({"project_id": "p7"}, {})
+    assert "KEEN_LOG" in str(caught.value.hint)
+    assert read_settings({"project_id": "p7"}, {"XDG_STATE_HOME": str(tmp_path)}).log.is_relative_to(tmp_path)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert KeenClient("p7", enabled=False).add_event("c", {}).id is None
+
+
+@pytest.mark.parametrize(
+    "slip", [{"naive_datetimes": "Refuse"}, {"durability": "Full"}, {"unknown": "Query"}], ids=str
+)
+def test_a_slip_in_a_word_is_refused_at_construction(tmp_path: Path, slip: dict[str, Any]) -> None:
+    """It is never taken for the other word, and not passed over where another setting wins."""
+    name = next(iter(slip))
+    for more in ({}, {"log_config": LogConfig(), "delivery_config": DeliveryConfig()}, {"enabled": False}):
+        with pytest.raises(ConfigurationError, match=name):
+            KeenClient("p", log=tmp_path / "log", background=False, **slip, **more)
+    assert not (tmp_path / "log").exists()
+
+
 def test_a_relative_log_means_the_directory_of_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from keen_client._foundation import locks
 from keen_client._foundation.locks import LockFile
 
 
@@ -359,3 +362,83 @@ def test_fork_while_another_thread_holds_every_guard_leaves_a_usable_child(tmp_p
     )
     assert hear(parent) == "0"
     end(parent)
+
+
+# ---- what comes between ------------------------------------------------------------------
+
+
+def test_a_kernel_that_refuses_leaves_the_byte_to_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its table of locks is full (ENOLCK): the caller is told, and the thread after it is not kept out."""
+    lock = LockFile.at(tmp_path / "locks")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "lockf", refuse)
+        with pytest.raises(OSError, match="No locks available"):
+            lock.acquire(7)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lock.acquire, 7).result()
+    lock.release(7)
+
+
+def test_a_waiter_that_dies_tells_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file system fails while it waits: the caller gets that error, and the next one the lock."""
+    holder = start(tmp_path / "locks", HOLDER)
+    lock = LockFile.at(tmp_path / "locks")
+    real = fcntl.lockf
+
+    def fail(descriptor: int, command: int, *where: int) -> None:
+        if command == fcntl.LOCK_EX:
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor, command, *where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "lockf", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            lock.acquire(7, 60)
+    assert lock._waiters == {}
+    end(holder)
+    assert lock.acquire(7, 60)
+    lock.release(7)
+
+
+def test_a_handler_s_exception_while_waiting_gives_the_lock_back_when_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody holds it for ever whom nobody can ask to let go."""
+    holder = start(tmp_path / "locks", HOLDER)
+    lock = LockFile.at(tmp_path / "locks")
+
+    real = locks._Waiter.__init__
+
+    def interrupted(_: float) -> bool:
+        raise KeyboardInterrupt
+
+    def begin(waiter: Any, *arguments: Any) -> None:
+        real(waiter, *arguments)
+        waiter.acquired.wait = interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(locks._Waiter, "__init__", begin)
+        with pytest.raises(KeyboardInterrupt):
+            lock.acquire(7, 60)
+    end(holder)
+    other = start(tmp_path / "locks", "assert lock.acquire(7, 60); say('ready'); wait()")
+    end(other)
+    assert lock.acquire(7, 60)
+    lock.release(7)
+
+
+def test_the_thread_that_holds_a_byte_is_refused_at_once(tmp_path: Path) -> None:
+    """A handler that asks for what its own thread holds would wait for itself; what that thread holds it keeps."""
+    lock = LockFile.at(tmp_path / "locks")
+    with lock.held(7) as got:
+        assert got
+        with lock.held(7, 3_600) as again:
+            assert not again
+        assert lock.holds(7)
+    assert not lock.holds(7)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from keen_client import KeenClient, UnsupportedPlatformError
+from keen_client._foundation.files import boot_id
 from keen_client._foundation.locks import LockFile, check_platform
 
 
@@ -68,3 +69,19 @@ def test_every_module_can_be_imported_where_posix_is_missing(tmp_path: Path) -> 
     assert done.stderr == ""
     assert done.stdout.split() == ["unsupported_platform", "True", "None"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_system_tells_no_boot_each_process_is_one_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sandbox hides the file: recording works, and no process goes on in a segment whose boot it cannot know."""
+    told = boot_id()
+
+    def hidden(*_: object, **__: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+    monkeypatch.setattr(sys, "platform", "linux")
+    own = boot_id()
+    assert own == boot_id() != told
+    assert len(own) == 32
