@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from keen_client.errors import ClientClosedError, EventLogError
@@ -44,6 +45,8 @@ class Shelf:
         self.directory: Final = directory
         self._state = state
         self._readers: OrderedDict[str, SegmentReader] = OrderedDict()
+        #: The segments of the last look: to open one of hundreds needs no list of them all.
+        self._seen: dict[str, SegmentName] = {}
         self._lock = threading.RLock()
         self._parked = False
         self._closed = False
@@ -52,7 +55,9 @@ class Shelf:
 
     def names(self) -> list[SegmentName]:
         """The segments present, oldest day first; raises as :func:`~keen_client.eventlog.segment.list_segments`."""
-        return list_segments(self.directory.segments)
+        found = list_segments(self.directory.segments)
+        self._seen = {name.origin: name for name in found}
+        return found
 
     def page(self, origin: str, first: int, last: int, limit: int = PAGE_ENTRIES) -> list[Entry]:
         """At most *limit* entries of *origin* with first <= seq <= last, in order; those before one that cannot be read."""
@@ -212,7 +217,7 @@ class Shelf:
         if reader is not None:
             self._readers.move_to_end(origin)
             return reader
-        name = next((name for name in self.names() if name.origin == origin), None)
+        name = self._name_of(origin)
         if name is None:
             return None
         reader, _ = SegmentReader.checked(self.directory.segments, name)
@@ -220,6 +225,14 @@ class Shelf:
         while len(self._readers) > READERS_MAX:
             self._readers.popitem(last=False)[1].close()
         return reader
+
+    def _name_of(self, origin: str) -> SegmentName | None:
+        """The segment of *origin*; None when it has no file."""
+        name = self._seen.get(origin)
+        with suppress(OSError):  # where that cannot be told, listing them tells why
+            if name is not None and name.path_in(self.directory.segments).exists():
+                return name
+        return next((name for name in self.names() if name.origin == origin), None)
 
     def _drop(self, origin: str) -> None:
         reader = self._readers.pop(origin, None)

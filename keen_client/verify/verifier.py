@@ -253,7 +253,7 @@ class Verifier:
 
     def _tools(self) -> Tools:
         if self._unreadable is None:
-            self._unreadable = self._log.outbox.unreadable(thorough=True)
+            self._unreadable = self._log.outbox.unreadable()
         return Tools(
             log=self._log,
             api=self._api,

@@ -85,6 +85,7 @@ def mend(till: Till) -> list[Finding]:
 
 HARMS: dict[str, Callable[[Path], object]] = {
     "inside": lambda path: overwrite(path, 1, path.stat().st_size // PAGE - 1),
+    "end": lambda path: overwrite(path, page_with(path, b'{"number":9,'), 1),
     "header": lambda path: overwrite(path, 0, 1),
     "emptied": lambda path: os.truncate(path, 0),
 }
