@@ -91,7 +91,8 @@ class LockFile:
         self._claims_change = threading.Condition()
         self._claimants = 0
         self._waiters: dict[int, _Waiter] = {}
-        self._held: set[int] = set()
+        #: Whose each lock is that this process has.
+        self._held: dict[int, Claim] = {}
         self._pid = os.getpid()  # last: another thread of a forked child may look at it meanwhile
 
     @classmethod
@@ -147,15 +148,17 @@ class LockFile:
                 except (BlockingIOError, PermissionError):
                     pass
                 else:
-                    self._held.add(offset)
+                    self._held[offset] = claim
                     return claim
             if self._acquire_from_processes(offset, timeout_seconds):
-                self._held.add(offset)
+                self._held[offset] = claim
                 return claim
+            del self._claims[offset]
+            if self._claimants:
+                self._tell_claimants()
         except BaseException:
             self._withdraw(offset, claim)
             raise
-        self._drop_claim(offset)
         return None
 
     def _claim_in_time(self, offset: int, claim: Claim, timeout_seconds: float) -> bool:
@@ -168,11 +171,9 @@ class LockFile:
             finally:
                 self._claimants -= 1
 
-    def _drop_claim(self, offset: int) -> None:
-        self._claims.pop(offset, None)
-        if self._claimants:
-            with self._claims_change:
-                self._claims_change.notify_all()
+    def _tell_claimants(self) -> None:
+        with self._claims_change:
+            self._claims_change.notify_all()
 
     def _withdraw(self, offset: int, claim: Claim) -> None:
         """After an exception while the lock was taken: leave nothing of it."""
@@ -235,8 +236,12 @@ class LockFile:
             try:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
             finally:
-                self._held.discard(offset)
-                self._drop_claim(offset)
+                # No call in between, after which a handler could run.
+                if offset in self._held:
+                    del self._held[offset]
+                del self._claims[offset]
+                if self._claimants:
+                    self._tell_claimants()
 
     def holds(self, offset: int = 0) -> bool:
         """Whether this process holds the lock at byte *offset*."""

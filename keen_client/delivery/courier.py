@@ -105,8 +105,9 @@ class Courier:
 
     def _forget(self) -> None:
         self._pid = os.getpid()
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a handler that it interrupts may record, or close
         self._wake = threading.Event()
+        self._ringing: set[int] = set()
         self._stop = threading.Event()
         self._idle = threading.Condition()
         self._first: threading.Thread | None = None
@@ -130,7 +131,18 @@ class Courier:
         if (self._first is None or not self._first.is_alive()) and not is_before_fork_in_c():
             self._start_first()
         if not self._wake.is_set():
+            self._ring()
+
+    def _ring(self) -> None:
+        """Wake the first lane. An event's own lock is not for a handler that interrupts the thread which sets it."""
+        thread = threading.get_ident()
+        if thread in self._ringing:
+            return  # that thread is about to
+        try:
+            self._ringing.add(thread)
             self._wake.set()
+        finally:
+            self._ringing.discard(thread)
 
     def close(self, timeout_seconds: float) -> None:
         """Stop, waiting at most *timeout_seconds* for what is due and for requests in flight.
@@ -147,7 +159,7 @@ class Courier:
         finally:
             self._closed = True
             self._stop.set()
-            self._wake.set()
+            self._ring()
             try:
                 self._sender.close()
             finally:

@@ -132,6 +132,12 @@ class Group:
         Broken off it is done again: what is done already changes nothing then.
         """
         group = leader.group
+        if len(group) == 1:
+            with self._queue_lock:
+                if len(self._queue) == 1 and self._queue[0] is leader is self._leader:
+                    self._queue.clear()
+                    self._leader = None
+                    return
         for waiting in group:
             if waiting.recorded is None and waiting.error is None:
                 waiting.error = self._unknown()

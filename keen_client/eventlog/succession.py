@@ -16,7 +16,7 @@ from typing import Final
 from keen_client._foundation.clock import MS_PER_DAY, Clock, datetime_to_ms, ms_to_day
 from keen_client._foundation.files import SEALED_FILE_MODE, file_identity
 from keen_client._foundation.randomness import Randomness
-from keen_client.errors import EventLogBusyError, EventLogError
+from keen_client.errors import ClientClosedError, EventLogBusyError, EventLogError
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import LogDirectory
 from keen_client.eventlog.segment import (
@@ -33,6 +33,8 @@ from keen_client.events.identity import new_origin
 #: EventLogBusyError when it is held: recording does not wait for it as a sender does.
 CursorOf = Callable[[str], "tuple[str, int] | None"]
 
+#: ``state.db`` cannot be asked: a stopped process holds it, or who recorded on closed it meanwhile.
+_UNASKED: Final = (EventLogBusyError, ClientClosedError)
 _TRIES: Final = 8
 _NOT_RECORDED: Final = "the event was not recorded"
 
@@ -73,8 +75,8 @@ class Succession:
         """
         try:
             return self._shared()
-        except EventLogBusyError:
-            # A stopped process holds state.db, which knows what numbers were given: a fresh origin has given none.
+        except _UNASKED:
+            # It knows what numbers were given: a fresh origin has given none.
             return self.own()
 
     def _shared(self) -> SegmentWriter:
@@ -111,8 +113,8 @@ class Succession:
             try:
                 successor = self._existing(avoid=name.origin)
                 planned = successor.name if successor is not None else self._planned_successor()
-            except EventLogBusyError:
-                self.shunned.add(name.origin)  # state.db is held: see find
+            except _UNASKED:
+                self.shunned.add(name.origin)  # see find
                 return
             if successor is not None:
                 successor.close()
@@ -157,7 +159,7 @@ class Succession:
         """The newest open segment that may be written to.
 
         Raises:
-            EventLogBusyError: ``state.db`` is held.
+            EventLogBusyError, ClientClosedError: ``state.db`` cannot be asked.
         """
         for name in reversed(list_segments(self._directory.segments, _NOT_RECORDED)):
             if name.origin == avoid or name.origin in self.shunned or not self.fits_today(name):
@@ -177,7 +179,7 @@ class Succession:
         try:
             if not writer.header().is_sealed and writer.is_itself(self._boot_id) and self._continues(writer):
                 return writer
-        except EventLogBusyError:
+        except _UNASKED:
             writer.close()
             raise
         except (sqlite3.Error, EventLogError):
