@@ -342,7 +342,7 @@ class Courier:
         due_seconds = self._due_seconds()
         if due_seconds is None or (deadline_ns is None and due_seconds > self._limit_seconds()):
             return False
-        self._nap(due_seconds, deadline_ns)
+        self._nap(max(0.01, due_seconds), deadline_ns)
         return True
 
     def _is_drained(self, deadline_ns: int | None) -> bool:
