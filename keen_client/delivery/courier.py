@@ -356,9 +356,8 @@ class Courier:
             is_drained = outbox.is_at_rest(since_ms, until_ms)
         else:
             is_drained = outbox.next_due_ms(since_ms) is None
-        return (
-            is_drained and state.counter("batches") == batches
-        )  # what is claimed in between, no look has seen
+        # What was claimed between the two looks, neither has seen.
+        return is_drained and state.counter("batches") == batches
 
     def _nap(self, seconds: float, deadline_ns: int | None) -> None:
         if deadline_ns is not None:

@@ -148,10 +148,8 @@ class Group:
                 while self._queue and self._queue[0].has_left:
                     del self._queue[0]
                 self._leader = self._queue[0] if self._queue else None
-            if (
-                self._leader is not None
-            ):  # who leads already does not wait, and a call that nobody waits for is lost
-                _wake(self._leader)
+            if self._leader is not None:
+                _wake(self._leader)  # who leads already does not wait, and does not mind
         for waiting in group:
             if waiting is not leader:
                 _wake(waiting)
