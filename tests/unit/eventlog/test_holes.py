@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,11 @@ class OneSegment:
     def is_sealed(self, _origin: str) -> bool:
         return True
 
-    def reading(self) -> Any:
-        connection = sqlite3.connect(":memory:")
-        connection.execute("CREATE TABLE origins (origin, status, cursor)")
-        return connection
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute("CREATE TABLE origins (origin, status, cursor)")
+            yield connection
 
 
 @given(last=st.integers(0, 2_500), bad=st.sets(st.integers(1, 2_500), max_size=30), prefix=st.booleans())
