@@ -11,7 +11,7 @@ import pytest
 from keen_client._foundation.randomness import SeededRandomness, SystemRandomness
 from keen_client.delivery.config import DeliveryConfig
 from keen_client.delivery.courier import Courier
-from keen_client.delivery.sender import Sender
+from keen_client.delivery.sender import Sender, StepKind
 from keen_client.delivery.uploader import Uploader
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import Binding
@@ -29,8 +29,14 @@ class Post:
         self.clock = VirtualClock()
         self.signals: list[Signal] = []
         self.path = path
-        self.log = EventLog(
-            path, Binding("http://127.0.0.1:1", "p"), LogConfig(), self.clock, SystemRandomness()
+        #: Whether tokens are said to be honoured.
+        self.honoured = True
+        self.log = self.open()
+
+    def open(self) -> EventLog:
+        """The log, opened anew."""
+        return EventLog(
+            self.path, Binding("http://127.0.0.1:1", "p"), LogConfig(), self.clock, SystemRandomness()
         )
 
     def record(self, count: int = 1, collection: str = "c") -> list[str]:
@@ -48,7 +54,7 @@ class Post:
             self.clock,
             SeededRandomness(7),
             HookSet([self.signals.append]),
-            lambda: True,
+            lambda: self.honoured,
         )
         assert sender.acquire()
         return sender
@@ -56,6 +62,20 @@ class Post:
     def courier(self, sender: Sender, *, background: bool = False) -> Courier:
         """A courier of *sender*."""
         return Courier(sender, self.clock, HookSet([self.signals.append]), background=background)
+
+    def drain(self, sender: Sender, steps: int = 200) -> None:
+        """Step until nothing is due, letting time pass where the sender waits."""
+        for _ in range(steps):
+            step = sender.step()
+            if step.kind is StepKind.WAITING:
+                self.clock.advance(70)
+            elif step.kind is StepKind.IDLE:
+                due = self.log.outbox.next_due_ms(sender.resend_unknown_since_ms())
+                if due is None:
+                    return
+                self.clock.advance(max(0.001, (due - self.clock.wall_ms()) / 1000))
+        message = "the sender did not come to rest"
+        raise AssertionError(message)
 
     def states(self) -> dict[str, int]:
         """How many entries are in which state."""
