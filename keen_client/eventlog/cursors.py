@@ -120,6 +120,8 @@ class Cursors:
         if last is None:  # looked at once more, for the reason
             fault = self._shelf.fault(origin) or fault
             last = None if fault else self._shelf.last_seq(origin)
+        if last is not None and segment.status == "abandoned" and last > segment.cursor:
+            fault = "it was set apart after a disk error, with entries that were not sent"
         if last is None or segment.status not in _UNFINISHED:
             return 0, 0, fault or ("it cannot be read" if last is None else "")
         waiting = max(0, last - segment.cursor)

@@ -44,6 +44,19 @@ def test_mark_is_entered_when_the_log_is_opened(marked: Any, make_till: MakeTill
     assert again.send() == 1
 
 
+def test_what_waits_in_it_is_told_and_never_counts_as_nothing(marked: Any, make_till: MakeTill) -> None:
+    """Its three entries have receipts and no sender; once none is left, nothing is told."""
+    till, name = marked
+    till.log.close()
+    again = make_till()
+    (told,) = again.log.outbox.backlog().unreadable
+    assert (told.name, told.is_gone) == (name, False)
+    assert "entries that were not sent" in told.reason
+    with again.log.state.transaction() as db:
+        db.execute("UPDATE origins SET cursor = 3 WHERE origin = ?", (name.origin,))
+    assert again.log.outbox.backlog().unreadable == ()
+
+
 def test_running_sender_enters_the_mark_while_it_tends_the_log(marked: Any) -> None:
     """As soon as state.db can be written again."""
     till, name = marked
