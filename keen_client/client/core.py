@@ -29,7 +29,7 @@ class Core:
         self.naive_datetimes: Final[NaiveDatetimes] = naive_datetimes
         self._clock = clock
         self.is_closed = False
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a handler that interrupts a close may close, too
         self._leaving: threading.Thread | None = None
         if machinery is not None:
             machinery.courier.adopt(self._leave)

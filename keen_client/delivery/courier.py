@@ -164,7 +164,9 @@ class Courier:
                 self._sender.close()
             finally:
                 for lane in list(self._lanes):
-                    lane.join(self._seconds_left(deadline_ns))
+                    # Not one that a handler's close interrupts at its start, nor that of a hook which closes.
+                    if lane.is_alive() and lane is not threading.current_thread():
+                        lane.join(self._seconds_left(deadline_ns))
 
     def settle(self, timeout_seconds: float) -> None:
         """After :meth:`close`, and before the log is closed: have what was claimed settled, and every flush ended.

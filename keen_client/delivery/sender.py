@@ -383,7 +383,7 @@ class Sender:
             waiting = Waiting(self._clock.wall_ms(), pause.reason, pause.hint)
         with suppress(
             EventLogError, ClientClosedError
-        ):  # the batch is settled; whether that can be told does not matter to it
+        ):  # the batch is settled, whether this can be told or not
             note_waiting(self.log.state, waiting)
 
     def _tell(self, claim: Claim, batch: Batch, judgement: Judgement, accepted: int) -> int:
