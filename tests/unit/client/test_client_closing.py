@@ -31,6 +31,25 @@ def join_ours() -> None:
             thread.join(30)
 
 
+def test_a_hook_may_close_its_client(make_client: MakeClient, desk: Any) -> None:
+    """It runs in a thread that closing waits for, and that cannot wait for itself."""
+    raised: list[BaseException] = []
+    closed = threading.Event()
+
+    def close(_signal: object) -> None:
+        try:
+            client.close(0)
+        except BaseException as error:  # noqa: BLE001 — whatever it is, it is the test's
+            raised.append(error)
+        closed.set()
+
+    client = make_client(background=True, http_client=desk.http, delivery_config=FAST, hooks=[close])
+    client.add_event("c", {})
+    assert closed.wait(30)
+    join_ours()
+    assert (raised, our_threads()) == ([], [])
+
+
 def test_what_a_closing_client_had_claimed_and_not_sent_is_pending_for_the_next(
     make_client: MakeClient, desk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
