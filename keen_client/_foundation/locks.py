@@ -29,6 +29,7 @@ from typing import Final
 
 from keen_client._foundation.clock import SystemClock
 from keen_client._foundation.files import PRIVATE_FILE_MODE
+from keen_client._foundation.guard import Guard
 from keen_client.errors import UnsupportedPlatformError
 
 if sys.platform != "win32":
@@ -54,8 +55,7 @@ _FLOCK: Final = (
 #: The kernel's queue cannot be simulated, and neither is the time spent in it.
 _clock: Final = SystemClock()
 
-#: One a process: a fork in C runs no hook, and another thread of the parent may have held its own.
-_registry_guards: dict[int, threading.Lock] = {}
+_registry_guard: Final = Guard()
 _registry: dict[tuple[int, int], LockFile] = {}
 
 
@@ -104,7 +104,7 @@ class LockFile:
             OSError: the file cannot be made or opened.
         """
         check_platform()
-        with _registry_guard():
+        with _registry_guard:
             try:
                 status = path.stat()
                 known = _registry.get((status.st_dev, status.st_ino))
@@ -274,7 +274,7 @@ class LockFile:
     def mind_fork(self) -> None:
         """In a forked child: forget the parent's locks, once."""
         if self._pid != os.getpid():
-            with _registry_guard():
+            with _registry_guard:
                 if self._pid != os.getpid():
                     self._forget()
 
@@ -331,10 +331,6 @@ class _Waiter:
 def _has_greenlets() -> bool:
     """Whether what starts as a thread here is a greenlet: the interpreter's own function was replaced."""
     return not isinstance(_thread.start_new_thread, BuiltinFunctionType)
-
-
-def _registry_guard() -> threading.Lock:
-    return _registry_guards.setdefault(os.getpid(), threading.Lock())
 
 
 def _forget_in_child() -> None:

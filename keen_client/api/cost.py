@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 import attrs
 
+from keen_client._foundation.guard import Guard
 from keen_client.transport.http_dates import http_date_ms
 from keen_client.transport.message import Request, Response
 
@@ -49,33 +48,33 @@ class Meter:
     """Adds up the cost of attempts and keeps the last reading of the server's clock. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._guard = Guard()
         self._cost = Cost()
         self._server_clock: ServerClock | None = None
 
     @property
     def cost(self) -> Cost:
         """Since the meter was made."""
-        with self._lock:
+        with self._guard:
             return self._cost
 
     @property
     def server_clock(self) -> ServerClock | None:
         """The latest reading; None before the first."""
-        with self._lock:
+        with self._guard:
             return self._server_clock
 
     def note_answer(self, request: Request, response: Response) -> None:
         """An attempt was answered."""
         reading = _reading(request, response)
-        with self._lock:
+        with self._guard:
             self._cost += Cost(requests=1, bytes=len(response.body))
             if reading is not None:
                 self._server_clock = reading
 
     def note_unanswered(self) -> None:
         """An attempt left, and no answer came."""
-        with self._lock:
+        with self._guard:
             self._cost += Cost(requests=1)
 
 

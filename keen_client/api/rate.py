@@ -7,12 +7,12 @@ shares one between the threads and clients of a process.
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 import attrs
 
 from keen_client._foundation.clock import Clock, SystemClock
+from keen_client._foundation.guard import Guard
 from keen_client.transport.base_url import is_loopback
 
 #: Queries that leave this process in whatever minute, at most (Keen API, rate limits).
@@ -66,23 +66,23 @@ class QueryRate:
         """At most *per_minute* (2 or more) queries go out in any minute of *clock*."""
         size = per_minute // 2
         self._clock = clock
-        self._lock = threading.Lock()
+        self._guard = Guard()
         self._bucket = Bucket(size, float(size), clock.monotonic_ns())
 
     def wait_seconds(self) -> float:
         """0: a query may go out now, and counts. Otherwise wait so long, and ask again."""
-        with self._lock:
+        with self._guard:
             self._bucket, seconds = self._bucket.take(self._clock.monotonic_ns())
         return seconds
 
     def fall_silent(self, seconds: float = SILENCE_SECONDS) -> None:
         """A 429 came: no query for so long."""
-        with self._lock:
+        with self._guard:
             self._bucket = self._bucket.silence(self._clock.monotonic_ns(), seconds)
 
 
 _shared: dict[str, QueryRate] = {}
-_shared_lock = threading.Lock()
+_shared_guard = Guard()
 
 
 def query_rate(base_url: str, clock: Clock | None = None) -> QueryRate | None:
@@ -94,7 +94,7 @@ def query_rate(base_url: str, clock: Clock | None = None) -> QueryRate | None:
         return None
     if clock is not None and not isinstance(clock, SystemClock):
         return QueryRate(clock)
-    with _shared_lock:
+    with _shared_guard:
         if base_url not in _shared:
             _shared[base_url] = QueryRate(SystemClock())
         return _shared[base_url]

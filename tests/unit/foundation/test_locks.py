@@ -349,7 +349,7 @@ def test_fork_while_another_thread_holds_every_guard_leaves_a_usable_child(tmp_p
         from keen_client._foundation import locks
         warnings.simplefilter("ignore")
         lock._guard.acquire()
-        locks._registry_guard().acquire()
+        locks._registry_guard.__enter__()
         pid = {fork}
         if pid == 0:
             assert lock.acquire(7, 1)
