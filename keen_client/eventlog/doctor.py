@@ -40,7 +40,7 @@ from keen_client.eventlog.segment import SegmentName, list_segments
 from keen_client.eventlog.space import log_size_bytes
 from keen_client.eventlog.state import State
 from keen_client.eventlog.succession import recording_span
-from keen_client.eventlog.unreadable import gone_segments
+from keen_client.eventlog.unreadable import gone_segments, misjudged_origins
 
 #: Times this far in the future are the clock's fault, not a rounding.
 CLOCK_TOLERANCE_MS: Final = 5 * MS_PER_MINUTE
@@ -211,6 +211,7 @@ class _Examination:
             yield Finding("damage", "state", error.message, error.hint or "")
 
     def _damaged(self) -> Iterator[Finding]:
+        misjudged = misjudged_origins(self._state) if self._state is not None else set()
         for check in self._segments:
             if check.denied:
                 yield Finding(
@@ -233,6 +234,13 @@ class _Examination:
                     "segments",
                     f"{check.name.file} is damaged ({check.fault}); recording goes on in another segment",
                     REPAIR + ": it is set aside, and what can be read is saved",
+                )
+            elif check.name.origin in misjudged and not check.denied:
+                yield Finding(
+                    "damage",
+                    "segments",
+                    f"{check.name.file} could not be read at an earlier time, and can be now: nothing more of it is sent",
+                    REPAIR + ": its events are unknown then, until a query settles them",
                 )
 
     def _gone(self) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_SECOND, Clock
 from keen_client._foundation.files import PRIVATE_FILE_MODE, make_private_directory, sync_directory, sync_file
-from keen_client.errors import EventLogBusyError, EventLogError
+from keen_client.errors import EventLogBusyError, EventLogError, EventLogTooNewError
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.damage import set_file_aside
 from keen_client.eventlog.directory import LogDirectory
@@ -20,7 +20,7 @@ from keen_client.eventlog.fold import fold_entries, stamp_entry
 from keen_client.eventlog.ranges import Range, change_entry, put_range
 from keen_client.eventlog.segment import SegmentName, SegmentReader, list_segments
 from keen_client.eventlog.shelf import PAGE_ENTRIES, Shelf
-from keen_client.eventlog.sqlite_faults import translate, translate_os_error
+from keen_client.eventlog.sqlite_faults import is_busy, is_denied, translate, translate_os_error
 from keen_client.eventlog.state import STATE_FILE, State
 from keen_client.eventlog.succession import recording_span
 from keen_client.eventlog.totals import Totals
@@ -55,7 +55,9 @@ def rebuild_state(directory: LogDirectory, config: LogConfig, clock: Clock) -> N
     presence, what was given up by a decision.
 
     Raises:
-        EventLogBusyError: another process is at it.
+        EventLogBusyError: another process is at it, or holds a segment.
+        EventLogPermissionError, EventLogTooNewError: of a segment, which this user, or this version, cannot read;
+            nothing was changed.
         EventLogError: the disk failed; nothing was changed, or ``state.db`` was made and may not be synced yet.
     """
     locks = directory.recorders_lock()
@@ -280,8 +282,8 @@ def _rebuild_segment(
 ) -> None:
     try:
         reader, header = SegmentReader.checked(directory.segments, name)
-    except (sqlite3.Error, EventLogError):
-        _enter(state, name, 0, "damaged", now_ms)
+    except (sqlite3.Error, EventLogError) as error:
+        _enter_damaged(directory, state, name, error, now_ms)
         return
     try:
         last, earliest_ms = 0, now_ms
@@ -315,10 +317,26 @@ def _rebuild_segment(
                 "UPDATE totals SET attempted_ms = ? WHERE origin = ?",
                 (now_ms, name.origin),
             )
-    except (sqlite3.Error, EventLogError):
-        _enter(state, name, 0, "damaged", now_ms)
+    except (sqlite3.Error, EventLogError) as error:
+        _enter_damaged(directory, state, name, error, now_ms)
     finally:
         reader.close()
+
+
+def _enter_damaged(
+    directory: LogDirectory,
+    state: State,
+    name: SegmentName,
+    error: sqlite3.Error | EventLogError,
+    now_ms: int,
+) -> None:
+    """A segment that cannot be read stops no rebuild; one that may not be read now has nothing wrong with it, and does."""
+    if isinstance(error, sqlite3.Error) and (is_denied(error) or is_busy(error)):
+        path = name.path_in(directory.segments)
+        raise translate(error, path, "state.db was not rebuilt yet, and nothing was changed") from error
+    if isinstance(error, (EventLogTooNewError, EventLogBusyError)):
+        raise error
+    _enter(state, name, 0, "damaged", now_ms)
 
 
 def _enter(state: State, name: SegmentName, cursor: int, status: str, now_ms: int) -> None:

@@ -38,12 +38,14 @@ from keen_client.eventlog.directory import Binding, LogDirectory
 from keen_client.eventlog.finding import Finding
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recovery import rebuild_state, recover_state, state_is_missing
+from keen_client.eventlog.restoration import take_up
 from keen_client.eventlog.rights import hindrances, told
 from keen_client.eventlog.segment import SegmentName, SegmentReader, finish_sealed, list_segments
 from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.succession import CursorOf, Succession
-from keen_client.eventlog.unreadable import gone_segments
+from keen_client.eventlog.totals import Totals
+from keen_client.eventlog.unreadable import gone_segments, misjudged_origins
 
 #: Runs of lost events that one finding names.
 _RUNS_TOLD_MAX: Final = 5
@@ -200,6 +202,7 @@ class _Repair:
         salvager = Salvager(self._directory, state, shelf, self._config, self._clock)
         for damage in salvager.finish():
             yield _told(damage)
+        misjudged = misjudged_origins(state)
         for name in list_segments(self._directory.segments):
             check = check_segment(self._directory, name)
             if check.denied:
@@ -212,6 +215,15 @@ class _Repair:
                 )
             if check.fault:
                 yield _told(salvager.set_aside(name, check.fault))
+            elif name.origin in misjudged and not check.denied:
+                taken = take_up(state, shelf, Totals(state, self._config), name.origin, self._clock.wall_ms())
+                yield Finding(
+                    "repaired",
+                    "segments",
+                    f"segment {name.origin} can be read again: {taken:,} events of it are unknown until a query"
+                    " settles them",
+                    "run `keen-client nightly`",
+                )
 
     def _segments(self, state: State, shelf: Shelf, succession: Succession) -> Iterator[Finding]:
         """Give up those whose files are gone: it is journalled what that costs."""

@@ -95,6 +95,22 @@ def doubt_restored(state: State, shelf: Shelf, totals: Totals, clock: Clock) -> 
     return doubted
 
 
+def take_up(state: State, shelf: Shelf, totals: Totals, origin: str, now_ms: int) -> int:
+    """Take up a segment that counted as damaged and can be read after all; how many entries became *unknown*.
+
+    For the holder of the sender lock. Where it cannot be read to its end it counts as damaged again.
+    """
+    with state.transaction() as db:
+        db.execute(
+            "UPDATE origins SET status = 'sealed', rebuilt = 1, changed_ms = ? WHERE origin = ? AND status = 'damaged'",
+            (now_ms, origin),
+        )
+    folded = _fold_tail(state, shelf, totals, origin, now_ms)
+    with state.transaction() as db:
+        db.execute("UPDATE totals SET attempted_ms = max(attempted_ms, ?) WHERE origin = ?", (now_ms, origin))
+    return folded
+
+
 def _noted(state: State) -> list[str]:
     noted = state.fact(_PUT_BACK)
     return orjson.loads(noted) if noted else []

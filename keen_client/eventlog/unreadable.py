@@ -72,6 +72,18 @@ def listed_segments(state: State) -> dict[str, Listed]:
     }
 
 
+def misjudged_origins(state: State) -> set[str]:
+    """Whose segments count as damaged though no repair says so: they could not be read when it mattered.
+
+    Where one can be read now, a repair takes it up again.
+    """
+    return {
+        origin
+        for origin, listed in listed_segments(state).items()
+        if listed.status == "damaged" and not listed.is_settled
+    }
+
+
 def gone_segments(directory: LogDirectory, state: State) -> list[Unreadable]:
     """The segments that should be there and have no file, oldest day first.
 

@@ -14,17 +14,29 @@ from typing import Any
 import pytest
 
 from keen_client._foundation.clock import MS_PER_DAY, ms_to_iso
-from keen_client.errors import EventLogBusyError, EventLogDamagedError, EventLogError, EventLogFullError
+from keen_client._foundation.randomness import SeededRandomness
+from keen_client.errors import (
+    EventLogBusyError,
+    EventLogDamagedError,
+    EventLogError,
+    EventLogFullError,
+    EventLogPermissionError,
+    EventLogTooNewError,
+)
 from keen_client.eventlog.deletions import Deletion, Deletions
+from keen_client.eventlog.doctor import examine
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.reclaim import Reclaimer
 from keen_client.eventlog.recovery import copy_state, rebuild_state, recover_state
-from keen_client.eventlog.segment import list_segments
+from keen_client.eventlog.repair import repair
+from keen_client.eventlog.segment import SegmentReader, list_segments
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
 from keen_client.verify.evidence import STICKY, Kind
+from tests.bare_rights import bare_rights
 
 MakeTill = Callable[..., Any]
+BOOT_ID = "boot-1"
 
 
 def always(collection: str, hour: int) -> bool:
@@ -188,6 +200,83 @@ def test_damaged_segment_does_not_stop_the_rebuild(make_till: MakeTill) -> None:
     again = make_till()
     assert again.status(ids[0].origin) == "damaged"
     assert {row[0] for row in totals(again)}.isdisjoint({ids[0].origin})
+
+
+def test_segment_that_may_not_be_read_is_not_taken_for_damaged(make_till: MakeTill) -> None:
+    """The rebuild waits for the right, and says so; then it finds every event."""
+    till = make_till()
+    till.record(3)
+    lose_state(till)
+    (name,) = list_segments(till.log.directory.segments)
+    path = name.path_in(till.log.directory.segments)
+    mode = path.stat().st_mode
+    path.chmod(0o000)
+    try:
+        with bare_rights(), pytest.raises(EventLogPermissionError, match="was not rebuilt yet"):
+            make_till()
+        assert not till.log.directory.state.exists()
+    finally:
+        path.chmod(mode)
+    again = make_till()
+    assert ranges(again) == [(name.origin, 1, 3, "unknown", 1)]
+
+
+def test_segment_of_a_later_version_is_not_taken_for_damaged(make_till: MakeTill) -> None:
+    """Nothing is made; the version that wrote it can."""
+    till = make_till()
+    till.record(3)
+    lose_state(till)
+    (name,) = list_segments(till.log.directory.segments)
+    connection = sqlite3.connect(name.path_in(till.log.directory.segments))
+    connection.execute("UPDATE header SET format = 99")
+    connection.commit()
+    connection.close()
+    with pytest.raises(EventLogTooNewError):
+        make_till()
+    assert not till.log.directory.state.exists()
+
+
+def test_segment_that_could_not_be_read_once_is_taken_up_by_a_repair(
+    make_till: MakeTill, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that failed while state.db was rebuilt costs nothing: who looks is told, and the events are unknown, not lost."""
+    till = make_till()
+    till.record(5)
+    till.send()
+    lose_state(till)
+    (name,) = list_segments(till.log.directory.segments)
+
+    def fails(*args: object) -> object:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+        raise error
+
+    with monkeypatch.context() as failing:
+        failing.setattr(SegmentReader, "checked", fails)
+        again = make_till()
+    assert again.status(name.origin) == "damaged"
+    assert [segment.name for segment in again.log.outbox.unreadable()] == [name]
+    again.log.close()
+
+    directory, config = again.log.directory, again.log.config
+    told = [
+        finding for finding in examine(directory, config, clock, boot_id=BOOT_ID) if finding.level == "damage"
+    ]
+    assert [finding.name for finding in told] == ["segments"]
+    assert "can be now" in told[0].message
+    repaired = [f.message for f in repair(directory, config, clock, SeededRandomness(1), boot_id=BOOT_ID)]
+    assert (
+        f"segment {name.origin} can be read again: 5 events of it are unknown until a query settles them"
+        in repaired
+    )
+
+    mended = make_till()
+    assert ranges(mended) == [(name.origin, 1, 5, "unknown", 1)]
+    assert not mended.log.outbox.unreadable()
+    assert mended.log.outbox.claim(events_max=100, bytes_max=10_000) is None
+    mended.record(2)
+    assert mended.send() == 2
+    assert not [f for f in examine(directory, config, clock, boot_id=BOOT_ID) if f.level == "damage"]
 
 
 def test_damaged_state_is_set_aside_whole_and_rebuilt(make_till: MakeTill, clock: Any) -> None:
