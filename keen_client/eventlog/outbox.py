@@ -162,6 +162,8 @@ class Outbox:
         self, events_max: int, bytes_max: int, since_ms: int | None, *, refused_last: bool
     ) -> Claim | None:
         now_ms = self._clock.wall_ms()
+        if since_ms is not None:
+            self._distrust(now_ms)
         due = self._due_ranges(now_ms, since_ms, refused_last=refused_last)
         first = [row for row in due if not (refused_last and row.refused_batch)]
         claim = self._claim_again(first, now_ms, events_max, bytes_max) if first else None
@@ -170,6 +172,16 @@ class Outbox:
         if claim is None and len(first) < len(due):
             claim = self._claim_again(due[len(first) :], now_ms, events_max, bytes_max)
         return claim
+
+    def _distrust(self, now_ms: int) -> None:
+        """Unknown entries first sent in the future were dated by a clock that is wrong, then or now: their tokens may be of any age."""
+        ahead_ms = now_ms + HELD_MAX_MS
+        with self._state.reading() as db:
+            ahead = _select(db, "state = 'unknown' AND first_ms > ?", (ahead_ms,))
+        if not ahead:
+            return
+        with self._state.transaction() as db:
+            db.execute("UPDATE ranges SET first_ms = 1 WHERE state = 'unknown' AND first_ms > ?", (ahead_ms,))
 
     def _due_ranges(self, now_ms: int, since_ms: int | None, *, refused_last: bool) -> list[Range]:
         with self._state.reading() as db:

@@ -13,7 +13,8 @@ from keen_client.errors import NotSentError, OutcomeUnknownError
 from keen_client.eventlog.outbox import HELD_MAX_MS
 from keen_client.testing.uploaders import ScriptedUploader, accept, fail, refuse, results_of
 
-YEAR_SECONDS = 365 * 86_400
+DAY_SECONDS = 86_400
+YEAR_SECONDS = 365 * DAY_SECONDS
 HELD_MAX_SECONDS = HELD_MAX_MS / MS_PER_SECOND
 
 
@@ -81,3 +82,34 @@ def test_what_waits_for_a_query_is_not_due_by_a_wrong_clock(post: Any) -> None:
     assert post.log.outbox.next_due_ms(0) is None
     assert sender.step().kind is StepKind.IDLE
     assert len(script.bodies) == 2
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_token_that_was_given_by_a_clock_that_was_ahead_is_never_trusted(
+    post: Any, *, is_restarted: bool
+) -> None:
+    """Sent with an unknown outcome while the clock was 50 days ahead: when those are over the server has forgotten it."""
+    post.record()
+    post.clock.step_wall(50 * DAY_SECONDS)
+    healed = ScriptedUploader(fail(OutcomeUnknownError("cut")))
+    sender = post.sender(healed)
+    sender.step()
+    post.clock.step_wall(-50 * DAY_SECONDS)
+    for _ in range(60):
+        if is_restarted:
+            sender = post.sender(healed)
+        sender.forget_pause()
+        assert sender.step().kind is StepKind.IDLE
+        post.clock.advance(DAY_SECONDS)
+    assert post.states() == {"unknown": 1}
+    assert len(healed.bodies) == 1
+
+
+def test_a_clock_that_was_ahead_by_less_than_an_hour_costs_no_query(post: Any) -> None:
+    """So little makes no token expire: what is unknown is resent under it, as ever."""
+    post.record()
+    post.clock.step_wall(HELD_MAX_SECONDS - 1)
+    sender = post.sender(ScriptedUploader(fail(OutcomeUnknownError("cut")), accept))
+    sender.step()
+    post.clock.step_wall(1 - HELD_MAX_SECONDS)
+    assert post.courier(sender).flush(2 * HELD_MAX_SECONDS).is_drained
