@@ -79,7 +79,8 @@ def endure(settings: dict[str, str], kinds: str, error: int, first: int, length:
         with client or _open(settings) as client:
             record(client, settings, range(base, base + 10))
             report = client.flush()
-            assert report.is_drained, report
+            assert report.pending == report.unknown == 0, report
+            say(f"unreadable {report.unreadable}")
             _night(settings, client)
         client = None
 
@@ -202,7 +203,11 @@ def endured(
     printed = lines.read_text()
     assert status == 0, (name, status, printed[-2500:])
     # A segment that was abandoned is set apart until somebody repairs the log; nothing else needs that.
-    is_abandoned = "unknown" in printed
+    is_abandoned = "unknown " in printed
+    assert is_abandoned or printed.count("unreadable 0") == printed.count("unreadable "), (
+        name,
+        printed[-2500:],
+    )
     status = nursery.live("tests.crash.points:settle", lines, settings=settings, repairs=is_abandoned)
     assert status == 0, (name, lines.read_text()[-2500:])
     receipts, arrived = judge(served, settings, name, lines)
@@ -237,9 +242,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--fault", choices=tuple(FAULTS), action="append", help="default: all")
     parser.add_argument("--every", type=int, default=1, help="only each so-many-th operation")
     chosen = parser.parse_args(arguments)
-    failed = 0
+    failed_at_all = 0
     for name in chosen.fault or FAULTS:
-        began, tally = time.monotonic(), Tally(name)
+        began, failed, tally = time.monotonic(), 0, Tally(name)
         with tempfile.TemporaryDirectory() as base:
             arena = Arena(Path(base))
             nursery = Nursery(shim.build(Path(base)))
@@ -262,7 +267,8 @@ def main(arguments: list[str]) -> int:
             f"{tally}; of {count} operations; {failed} failed ({time.monotonic() - began:.0f} s)\n"
         )
         sys.stdout.flush()
-    return 1 if failed else 0
+        failed_at_all += failed
+    return 1 if failed_at_all else 0
 
 
 if __name__ == "__main__":
