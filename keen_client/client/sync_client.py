@@ -312,11 +312,15 @@ class KeenClient(AnalysisMethods[Any], Deleter, Analyst):
         """Compare the server with the log, window by window. Sends nothing to the server.
 
         *start* and *end* (aware datetimes or RFC 3339 text) lie on boundaries of
-        *window*. Observations are kept in the log's ``state.db``.
+        *window*; *collections* is a list of names, None for all in the log.
+        Observations are kept in the log's ``state.db``.
 
         *budget_requests* and *budget_bytes* (of answers) bound what is read, here
         and in ``replay`` and ``nightly``: windows that could not be read are
         *incomplete* and come first the next time.
+
+        Raises:
+            UsageError: of *collections* that are no list, or an empty one, too. Nothing was asked.
         """
         budget = Budget(requests=budget_requests, bytes=budget_bytes)
         return self._night(preset, settle, budget).verify(start, end, collections=collections, window=window)

@@ -49,7 +49,7 @@ from keen_client.verify.reader import Budget
 from keen_client.verify.report import VerifyReport
 from keen_client.verify.state import CLOCKS_APART_MAX_MS
 from keen_client.verify.verifier import Verifier
-from keen_client.verify.windows import Scope
+from keen_client.verify.windows import Scope, collection_names
 
 SCHEMA: Final = 1
 
@@ -225,18 +225,15 @@ class Night:
                 "a nightly job takes both start and end, or neither; nothing was done",
                 "leave both out to check the windows that are due",
             )
+        width, names = width_ms(window), collection_names(collections)
+        asked = None if start is None or end is None else _scope(start, end, names, window)
         with self._alone():
             copy_state(self._log.directory, self._log.state)
             self._runs.lapse()
             sent = self._send(send_timeout)
-            due_only = start is None or end is None
-            scope = (
-                self._due_scope(window, collections)
-                if start is None or end is None
-                else _scope(start, end, collections, window)
-            )
+            scope = asked or self._due_scope(width, names)
             self._settle()
-            before = self._verify(scope, due_only=due_only)
+            before = self._verify(scope, due_only=asked is None)
             replay = self._resend(before, scope, yes=True, max_replay=max_replay)
             after = before
             if replay.replayed or replay.unsettled or replay.found:
@@ -400,18 +397,12 @@ class Night:
             self._clock.sleep(self._preset.settle_ms / MS_PER_SECOND + 0.05)
             self._tell("settle", 1, 1)
 
-    def _due_scope(self, window: str, collections: Sequence[str] | None) -> Scope:
-        width = width_ms(window)
+    def _due_scope(self, width: int, collections: tuple[str, ...] | None) -> Scope:
         now_ms = self._clock.wall_ms()
         first_ms, last_ms = self._log.expectation.span() or (now_ms, now_ms)
         # The window of this moment is part of it, also where it begins now.
         last_ms = max(last_ms, now_ms + 1)
-        return Scope(
-            first_ms // width * width,
-            -(-last_ms // width) * width,
-            width,
-            None if collections is None else tuple(collections),
-        )
+        return Scope(first_ms // width * width, -(-last_ms // width) * width, width, collections)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -432,12 +423,7 @@ def _chosen(name: str, settle: str | None) -> Preset:
 
 
 def _scope(start: Moment, end: Moment, collections: Sequence[str] | None, window: str) -> Scope:
-    return Scope(
-        moment_ms(start),
-        moment_ms(end),
-        width_ms(window),
-        None if collections is None else tuple(collections),
-    )
+    return Scope(moment_ms(start), moment_ms(end), width_ms(window), collections)
 
 
 def _scope_document(scope: Scope) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -40,6 +40,28 @@ INTERVALS: Final = MappingProxyType(
 WINDOWS_PER_QUERY_MAX: Final = 2_400
 
 
+def collection_names(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The collections that a verification is limited to; None: it is not.
+
+    Raises:
+        UsageError: there are none, or it is one text, whose letters would be taken for names. Nothing was asked.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str | bytes):
+        raise UsageError(
+            f"collections is the text {given[:40]!r}, and not a list of names; nothing was asked",
+            "put it into a list, also where it is the only one",
+        )
+    names = tuple(given)
+    if not names:
+        raise UsageError(
+            "collections is empty, so nothing would be compared; nothing was asked",
+            "name one or more, or leave it out to take all in the log",
+        )
+    return names
+
+
 @attrs.frozen
 class Scope:
     """What to verify: the windows of [start, end), in UTC milliseconds since 1970.
@@ -47,13 +69,14 @@ class Scope:
     ``collections`` None: every collection that the log expects something of.
 
     Raises:
-        UsageError: no such width, or start and end are not on its boundaries. Nothing was asked.
+        UsageError: no such width, start and end are not on its boundaries, or ``collections`` names none
+            (:func:`collection_names`). Nothing was asked.
     """
 
     start_ms: int
     end_ms: int
     width_ms: int = MS_PER_HOUR
-    collections: tuple[str, ...] | None = None
+    collections: tuple[str, ...] | None = attrs.field(default=None, converter=collection_names)
 
     def __attrs_post_init__(self) -> None:
         """Refuse what cannot be cut into whole windows."""
