@@ -173,7 +173,7 @@ class Evidence:
 
     def _look_back(self, db: sqlite3.Connection, entry: Entry, known: _Known, at_ms: int) -> None:
         """On the first absence or dispute: had a read accounted for it before, as present?"""
-        since_ms = max(entry.recorded_ms, known.unvouched_until_ms(entry.id))
+        since_ms = max(known.there_since_ms(entry), known.unvouched_until_ms(entry.id))
         seen_ms = self._observations.accounted_between(entry.collection, entry.timestamp_ms, since_ms, at_ms)
         if seen_ms is not None:
             _upsert(db, entry.id, Kind.PRESENT, seen_ms, 1)
@@ -238,6 +238,10 @@ class _Known:
         if place is None:
             return _Attempt(-1, 0, DeliveryState.PENDING)
         return _Attempt(place.a, place.last_ms, place.state)
+
+    def there_since_ms(self, entry: Entry) -> int:
+        """From when on reads may have seen it: it was recorded then, or sent before, where a clock was ahead at its record."""
+        return min(entry.recorded_ms, self.attempt(entry.id).last_ms or entry.recorded_ms)
 
     def unvouched_until_ms(self, entry_id: EntryId) -> int:
         """Until when no read vouched for it, whatever it said of its window: it was disputed, or a dead letter.

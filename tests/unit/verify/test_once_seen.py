@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from keen_client._foundation.clock import ms_to_iso
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.verify.report import WindowReport
@@ -103,3 +105,33 @@ def test_events_around_a_contradiction_were_not_seen(world: World) -> None:
     world.server.alter = lambda query, result: result
     window = looked(world)
     assert (window.vanished, window.eligible) == ((), (ids[0], ids[3]))
+
+
+@pytest.mark.parametrize("ahead_days", [0, 40])
+@pytest.mark.parametrize("unknown", [False, True])
+def test_an_event_recorded_by_a_clock_that_was_ahead_was_seen(
+    world: World, ahead_days: int, *, unknown: bool
+) -> None:
+    """What reads showed of it counts from when it was sent, whatever date its record bears."""
+    world.clock.step_wall(ahead_days * 86_400)
+    ids = world.record(10, at_ms=HOUR)
+    world.clock.step_wall(-ahead_days * 86_400)
+    world.send(DeliveryState.UNKNOWN if unknown else DeliveryState.ACKNOWLEDGED)
+    assert looked(world).state is Verdict.FINAL
+    world.server.remove({ids[4]})
+    for _ in range(2):
+        window = looked(world)
+        assert (window.vanished, window.eligible) == ((ids[4],), ())
+
+
+def test_a_read_from_before_an_event_was_recorded_did_not_see_it(world: World) -> None:
+    """Also where its neighbours were sent before that read: it is lost, and resent."""
+    world.record(10)
+    world.send()
+    world.advance(hours=0.05)
+    assert world.verify().windows[0].state is Verdict.FINAL
+    world.advance(hours=0.05)
+    (late,) = world.record(1)
+    world.send(lose={late})
+    window = looked(world)
+    assert (window.vanished, window.eligible) == ((), (late,))
