@@ -65,7 +65,11 @@ class Reclaimed:
 
 
 class Reclaimer:
-    """Reclaims, and warns before. For one process at a time: the holder of the sender lock or of the nightly lock."""
+    """Reclaims, and warns before. For one process at a time: the holder of the sender lock or of the nightly lock.
+
+    Made anew for each run, before *is_final* is asked anything: what another
+    process observes from then on counts against a decision.
+    """
 
     def __init__(
         self, directory: LogDirectory, state: State, shelf: Shelf, config: LogConfig, clock: Clock
@@ -75,6 +79,9 @@ class Reclaimer:
         self._shelf = shelf
         self._config = config
         self._clock = clock
+        with state.reading() as db:
+            #: The last observation that a decision can rest on.
+            self._observed = db.execute("SELECT coalesce(max(id), 0) FROM observations").fetchone()[0]
 
     def reclaim(
         self,
@@ -158,14 +165,13 @@ class Reclaimer:
         return look
 
     def _intend(self, decision: Decision) -> bool:
-        """Journal the intent and copy what stays; False when the segment has changed since it was looked at."""
+        """Journal the intent and copy what stays; False when what is known of it has changed since: it stays."""
         origin, now_ms = decision.name.origin, self._clock.wall_ms()
         entries = self._shelf.pick(EntryId(origin, seq) for seq, _ in decision.keep)
         if len(entries) != len(decision.keep):
             return False
         with self._state.transaction() as db:
-            row = db.execute("SELECT status FROM origins WHERE origin = ?", (origin,)).fetchone()
-            if row != ("drained",):
+            if not self._still_holds(db, decision):
                 return False
             for seq, reason in decision.keep:
                 keep_entry(db, entries[EntryId(origin, seq)], reason)
@@ -181,6 +187,23 @@ class Reclaimer:
             self._state.count("reclaimed_unverified", decision.unverified)
             self._state.count("kept", len(decision.keep))
         return True
+
+    def _still_holds(self, db: sqlite3.Connection, decision: Decision) -> bool:
+        """Whether what *decision* rested on is so still: somebody else may verify, or retry a dead letter, meanwhile.
+
+        A read that is no match, of whatever width, may have found an event gone.
+        """
+        origin = decision.name.origin
+        row = db.execute("SELECT status FROM origins WHERE origin = ?", (origin,)).fetchone()
+        if row != ("drained",) or _reasons(db, origin) != dict(decision.unsettled):
+            return False
+        (has_differed,) = db.execute(
+            "SELECT EXISTS (SELECT 1 FROM observations AS seen JOIN totals ON totals.collection = seen.collection"
+            " AND seen.start_ms < (totals.hour + 1) * ? AND seen.end_ms > totals.hour * ?"
+            " WHERE seen.id > ? AND seen.verdict <> 'match' AND totals.origin = ?)",
+            (MS_PER_HOUR, MS_PER_HOUR, self._observed, origin),
+        ).fetchone()
+        return not has_differed
 
     def _unlink(self, origin: str) -> None:
         """The database first: without it, a WAL that a crash leaves behind can revive nothing."""

@@ -117,13 +117,15 @@ class Decision:
     """What to do with one segment: reclaim it when ``pins`` is empty, else leave it for these reasons.
 
     ``keep``: (seq, reason) of the entries that move to ``kept`` first.
-    ``unverified``: acknowledged entries that would go without ever having been
-    verified.
+    ``unsettled``: (seq, reason) of all entries that nothing had come to an end
+    with when this was decided. ``unverified``: acknowledged entries that would
+    go without ever having been verified.
     """
 
     name: SegmentName
     pins: tuple[str, ...]
     keep: tuple[tuple[int, str], ...] = ()
+    unsettled: tuple[tuple[int, str], ...] = ()
     entries: int = 0
     unverified: int = 0
     hour_lo: int | None = None
@@ -209,6 +211,7 @@ def _decide(facts: SegmentFacts, now_ms: int, is_final: IsFinal, *, allow_unveri
         name=facts.name,
         pins=tuple(dict.fromkeys(pins)),
         keep=tuple((seq, reason) for seq, (_, reason) in sorted(keep.items())),
+        unsettled=tuple((entry.seq, entry.reason) for entry in facts.unsettled),
         entries=sum(cell.entries for cell in facts.cells),
         unverified=unverified,
         hour_lo=min(hours, default=None),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from keen_client._foundation.clock import MS_PER_DAY
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
 from keen_client.errors import EventLogError
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.reclaim import Reclaimer
@@ -207,6 +207,50 @@ def test_segment_that_changed_since_it_was_looked_at_stays(
 
     assert reclaimer(till).reclaim(final).segments == 0
     assert files_of(till, ids[0].origin)
+
+
+OBSERVE = (
+    "INSERT INTO observations (collection, start_ms, end_ms, at_ms, verdict, reason, expected, counted, fingerprint)"
+    " VALUES (?, ?, ?, 1, ?, '', 3, 2, 'f')"
+)
+#: The hour in which the entries were recorded, in UTC milliseconds (noon).
+HOUR_MS = 1_795_435_200_000
+
+
+@pytest.mark.parametrize(
+    ("sql", "values", "goes"),
+    [
+        (OBSERVE, ("purchases", HOUR_MS, HOUR_MS + MS_PER_HOUR, "short"), False),
+        (OBSERVE, ("purchases", HOUR_MS, HOUR_MS + MS_PER_HOUR // 60, "settling"), False),
+        (OBSERVE, ("purchases", HOUR_MS - HOUR_MS % MS_PER_DAY, HOUR_MS + MS_PER_DAY, "disputed"), False),
+        (OBSERVE, ("purchases", HOUR_MS, HOUR_MS + MS_PER_HOUR, "match"), True),
+        (OBSERVE, ("purchases", HOUR_MS + MS_PER_HOUR, HOUR_MS + MS_PER_DAY, "short"), True),
+        (OBSERVE, ("others", HOUR_MS, HOUR_MS + MS_PER_HOUR, "short"), True),
+        ("INSERT INTO evidence VALUES (?, 2, ?, 1, 1, 1, 0)", ("{origin}", "absent"), False),
+        ("INSERT INTO evidence VALUES (?, 2, ?, 1, 1, 1, 0)", ("{origin}", "present"), True),
+        ("UPDATE ranges SET state = ? WHERE origin = ?", ("pending", "{origin}"), False),
+    ],
+)
+def test_what_another_process_finds_between_the_look_and_the_intent_leaves_the_segment(
+    make_till: MakeTill, sql: str, values: tuple[Any, ...], goes: bool
+) -> None:
+    """A read that is no match, evidence against an entry, a retry: it rests on something else then, and stays."""
+    till, ids = drained(make_till)
+    origin = ids[0].origin
+    looked: list[int] = []
+
+    def final(collection: str, hour: int) -> bool:
+        if not looked:
+            with till.log.state.transaction() as db:
+                db.execute(sql, [origin if value == "{origin}" else value for value in values])
+        looked.append(hour)
+        return True
+
+    done = reclaimer(till).reclaim(final)
+    assert done.segments == int(goes)
+    assert bool(files_of(till, origin)) is not goes
+    assert till.status(origin) == ("reclaimed" if goes else "drained")
+    assert till.log.state.counter("reclaimed") == (3 if goes else 0)
 
 
 def test_warnings_name_what_is_unsent_and_unverified(make_till: MakeTill, clock: Any) -> None:
