@@ -17,6 +17,7 @@ from keen_client.api.collection import delete_events
 from keen_client.errors import ApiError, KeenError
 from keen_client.eventlog.deletions import Deletion, Deletions
 from keen_client.eventlog.log import EventLog
+from keen_client.eventlog.watermarks import watermarks_now
 from keen_client.queries.filters import FilterLike
 from keen_client.queries.relative import resolve
 from keen_client.queries.timeframe import RelativeTimeframe, TimeframeLike, parse_timeframe
@@ -33,6 +34,7 @@ class Hold:
     def __init__(
         self, log: EventLog, event_collection: str, span_ms: tuple[int, int], *, takes_all: bool
     ) -> None:
+        self._log = log
         self._deletions = Deletions(log.state)
         self._deletion = Deletion(
             event_collection, *span_ms, at_ms=log.clock.wall_ms(), is_accepted=takes_all
@@ -44,7 +46,7 @@ class Hold:
         Raises:
             EventLogError: It could not be noted; nothing was sent.
         """
-        self._deletions.note(self._deletion)
+        self._deletions.note(self._deletion, watermarks_now(self._log.state, self._log.shelf))
 
     def end(self, failure: BaseException) -> None:
         """It failed: withdraw the note if surely nothing was deleted."""

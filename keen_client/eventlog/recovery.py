@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from keen_client.eventlog.fold import fold_entries, stamp_entry
 from keen_client.eventlog.ranges import Range, change_entry, put_range
 from keen_client.eventlog.segment import SegmentName, SegmentReader, list_segments
 from keen_client.eventlog.shelf import PAGE_ENTRIES, Shelf
-from keen_client.eventlog.sqlite_faults import is_busy, is_denied, translate, translate_os_error
+from keen_client.eventlog.sqlite_faults import is_busy, is_damage, is_denied, translate, translate_os_error
 from keen_client.eventlog.state import STATE_FILE, State
 from keen_client.eventlog.succession import recording_span
 from keen_client.eventlog.totals import Totals
@@ -174,7 +175,9 @@ def _take_over(directory: LogDirectory, state: State, totals: Totals, now_ms: in
                     " AND origin NOT IN (SELECT origin FROM main.origins WHERE rebuilt = 1)"
                 )
             db.execute("INSERT INTO main.damages SELECT * FROM copy.damages")
-            db.execute("INSERT INTO main.facts SELECT * FROM copy.facts WHERE name = 'deletions'")
+            db.execute(
+                "INSERT INTO main.facts SELECT * FROM copy.facts WHERE name IN ('deletions', 'deletion_marks')"
+            )
             db.executemany(
                 "INSERT INTO main.evidence SELECT * FROM copy.evidence WHERE kind = ?"
                 " AND origin IN (SELECT origin FROM main.origins WHERE rebuilt = 1)",
@@ -264,8 +267,7 @@ def copy_state(directory: LogDirectory, state: State) -> None:
         os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE))
         target = sqlite3.connect(temporary)
         try:
-            with state.reading() as source:
-                source.backup(target)
+            _back_up(state, target, directory.state_copy)
         finally:
             target.close()
         sync_file(temporary)
@@ -275,6 +277,19 @@ def copy_state(directory: LogDirectory, state: State) -> None:
         raise translate(error, directory.state_copy, "the former copy is kept") from error
     except OSError as error:
         raise translate_os_error(error, directory.state_copy, "the former copy is kept") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # what is there of one that failed takes the room of others
+
+
+def _back_up(state: State, target: sqlite3.Connection, path: Path) -> None:
+    with state.reading() as source:
+        try:
+            source.backup(target)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                raise  # the original's
+            raise translate(error, path, "the former copy is kept") from error
 
 
 def _rebuild_segment(

@@ -31,6 +31,7 @@ from keen_client.eventlog.recovery import copy_state, rebuild_state, recover_sta
 from keen_client.eventlog.repair import repair
 from keen_client.eventlog.segment import SegmentReader, list_segments
 from keen_client.eventlog.state import State
+from keen_client.eventlog.watermarks import watermarks_now
 from keen_client.events.identity import EntryId
 from keen_client.verify.evidence import STICKY, Kind
 from tests.bare_rights import bare_rights
@@ -491,6 +492,23 @@ def test_deletions_come_back_from_the_copy(make_till: MakeTill, clock: Any) -> N
     copy_state(till.log.directory, till.log.state)
     lose_state(till)
     assert Deletions(make_till().log.state).all() == noted
+
+
+def test_what_deletions_are_compared_by_comes_back_from_the_copy(make_till: MakeTill, clock: Any) -> None:
+    """What had been recorded by a deletion is told in the rebuilt log as before, whatever the clock said."""
+    till = make_till()
+    clock.now_ms += 7_200_000
+    (before,) = till.record()
+    clock.now_ms -= 7_200_000
+    Deletions(till.log.state).note(
+        Deletion("purchases", 0, 2**62, clock.now_ms), watermarks_now(till.log.state, till.log.shelf)
+    )
+    (after,) = till.record()
+    copy_state(till.log.directory, till.log.state)
+    lose_state(till)
+    rebuilt = make_till().log
+    entries = rebuilt.shelf.pick([before, after])
+    assert Deletions(rebuilt.state).held_back(entries.values()) == {before}
 
 
 def test_presence_of_events_that_are_still_in_the_log_comes_back_from_the_copy(make_till: MakeTill) -> None:
