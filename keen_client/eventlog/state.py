@@ -234,7 +234,10 @@ class State:
             self._connection.execute("ROLLBACK")
 
     def with_reserve(self, action: Callable[[], _ResultT]) -> _ResultT:
-        """Run *action*, once more if the disk was full: the first try gave the reserve up for it."""
+        """Run *action*, once more if the disk was full: the first try gave the reserve up for it.
+
+        So *action* is one that may be done again after a part of it.
+        """
         try:
             return action()
         except EventLogFullError:
@@ -247,7 +250,10 @@ class State:
         return None if row is None else str(row[0])
 
     def note(self, name: str, value: str) -> None:
-        """Note a named fact."""
+        """Note a named fact; on a full disk the reserve is given up for it."""
+        self.with_reserve(lambda: self._note(name, value))
+
+    def _note(self, name: str, value: str) -> None:
         with self.transaction() as db:
             db.execute(
                 "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",

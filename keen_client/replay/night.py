@@ -22,6 +22,7 @@ from keen_client.delivery.sender import Sender
 from keen_client.errors import (
     ApiError,
     AuthenticationError,
+    EventLogError,
     ForbiddenError,
     NightlyLockedError,
     UsageError,
@@ -215,7 +216,8 @@ class Night:
     ) -> NightReport:
         """The whole nightly job; without *start* and *end* on the windows that are due.
 
-        Without a write key it only verifies, and its report warns of that.
+        Without a write key it only verifies, and its report warns of that. On a
+        full disk it does what the reserve has room for, reclaiming above all.
 
         Raises:
             NightlyLockedError: another nightly or replay job is at work; nothing was done.
@@ -228,9 +230,10 @@ class Night:
         width, names = width_ms(window), collection_names(collections)
         asked = None if start is None or end is None else _scope(start, end, names, window)
         with self._alone():
-            copy_state(self._log.directory, self._log.state)
-            self._runs.lapse()
-            sent = self._send(send_timeout)
+            warnings = self._copy_state() if self._can_write else (*self._copy_state(), NO_WRITE_KEY)
+            with_reserve = self._log.state.with_reserve
+            with_reserve(self._runs.lapse)
+            sent = with_reserve(lambda: self._send(send_timeout))
             scope = asked or self._due_scope(width, names)
             self._settle()
             before = self._verify(scope, due_only=asked is None)
@@ -239,8 +242,9 @@ class Night:
             if replay.replayed or replay.unsettled or replay.found:
                 self._settle()
                 after = self._verify(scope)
-            reclaimed = self._reclaim()
-            Observations(self._log.state).thin(self._clock.wall_ms() - WHOLE_MS)
+            reclaimed = with_reserve(self._reclaim)
+            seen = Observations(self._log.state)
+            with_reserve(lambda: seen.thin(self._clock.wall_ms() - WHOLE_MS))
             self._log.state.note("last_nightly_ms", str(self._clock.wall_ms()))
             return NightReport(
                 sent=sent,
@@ -248,8 +252,16 @@ class Night:
                 replay=replay,
                 after=after,
                 reclaimed=reclaimed,
-                warnings=() if self._can_write else (NO_WRITE_KEY,),
+                warnings=warnings,
             )
+
+    def _copy_state(self) -> tuple[str, ...]:
+        """Keep a copy of ``state.db``; what to warn of where that cannot be: it must not cost the night."""
+        try:
+            copy_state(self._log.directory, self._log.state)
+        except EventLogError as error:
+            return (f"no new copy of state.db could be made: {error}",)
+        return ()
 
     def _send(self, timeout_seconds: float | None) -> FlushReport:
         """Probe, and send what waits; without a write key only count it."""
@@ -283,9 +295,10 @@ class Night:
         stopped = self._must_stop(report, wanted, max_replay)
         if stopped:
             return attrs.evolve(plan, stopped=stopped)
+        with_reserve = self._log.state.with_reserve
         self._tell("confirm", 0, len(wanted))
         try:
-            confirmation = self._verifier.confirm(wanted)
+            confirmation = with_reserve(lambda: self._verifier.confirm(wanted))
         except _REFUSED:
             raise
         except ApiError as error:
@@ -293,7 +306,7 @@ class Night:
         absent = set(confirmation.absent)
         intents = [intent for intent in planned if intent.id in absent]
         found = tuple(entry_id for entry_id in wanted if entry_id not in absent)
-        run = self._begin(intents, scope)
+        run = with_reserve(lambda: self._begin(intents, scope))
         if run is None:
             return attrs.evolve(plan, found=found)
         self._send_run(run, len(intents))
@@ -302,7 +315,7 @@ class Night:
         unsettled = _in_state(
             progress, set(DeliveryState) - {DeliveryState.ACKNOWLEDGED, DeliveryState.REJECTED}
         )
-        self._runs.finish(run)
+        with_reserve(lambda: self._runs.finish(run))
         undo = read_run(self._log.state, run).undo
         return attrs.evolve(plan, run=run, replayed=replayed, unsettled=unsettled, found=found, undo=undo)
 

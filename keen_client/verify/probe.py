@@ -181,13 +181,17 @@ def _store(
     state: State, at_ms: int, answer: Mapping[str, Any] | None, pending: Mapping[str, Any] | None
 ) -> None:
     shown = {"honoured": None} if answer is None else dict(answer)
-    with state.transaction() as db:
-        db.execute(
-            "INSERT OR REPLACE INTO probes (name, at_ms, answer, pending) VALUES (?, ?, ?, ?)",
-            (
-                _NAME,
-                at_ms,
-                orjson.dumps(shown).decode(),
-                None if pending is None else orjson.dumps(pending).decode(),
-            ),
-        )
+    row = (
+        _NAME,
+        at_ms,
+        orjson.dumps(shown).decode(),
+        None if pending is None else orjson.dumps(pending).decode(),
+    )
+
+    def put() -> None:
+        with state.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO probes (name, at_ms, answer, pending) VALUES (?, ?, ?, ?)", row
+            )
+
+    state.with_reserve(put)

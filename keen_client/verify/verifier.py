@@ -164,11 +164,13 @@ class Verifier:
     # ---- whose turn it is ---------------------------------------------------------------
 
     def _take(self, turn: Turn) -> tuple[list[WindowReport], Audit]:
-        examination = Examination(self._tools(), turn.scope, turn.collection)
         is_asked = not self._api.used_up
         if is_asked:
             self._turns.begin(turn, self._clock.wall_ms())
-        reports, audit = examination.run(turn.due)
+        # What the disk had no room for is asked for once more: as after a crash.
+        reports, audit = self._log.state.with_reserve(
+            lambda: Examination(self._tools(), turn.scope, turn.collection).run(turn.due)
+        )
         if is_asked and all(report.state is not Verdict.INCOMPLETE for report in reports):
             self._turns.end(turn)
         return reports, audit

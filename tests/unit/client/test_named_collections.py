@@ -40,7 +40,7 @@ def test_what_is_no_list_of_names_is_refused_before_anything_is_done(
             settings["http_client"] = http
         client = kind("p1", "w", "r", **settings)
         try:
-            with pytest.raises(UsageError, match="collections is .*; nothing was asked"):
+            with pytest.raises(UsageError, match=r"collections is .*; nothing was asked"):
                 _done(getattr(client, job)(*span, collections=given))
         finally:
             _done(client.close(0))
