@@ -241,7 +241,8 @@ class Night:
             after = before
             if replay.replayed or replay.unsettled or replay.found:
                 self._settle()
-                after = self._verify(scope)
+                # Of windows that are not due nothing more is to be learned, and a night is not to report them.
+                after = self._verify(scope, again=before if asked is None else None)
             reclaimed = with_reserve(self._reclaim)
             seen = Observations(self._log.state)
             with_reserve(lambda: seen.thin(self._clock.wall_ms() - WHOLE_MS))
@@ -365,8 +366,12 @@ class Night:
 
     # ---- the rest -----------------------------------------------------------------------
 
-    def _verify(self, scope: Scope, *, due_only: bool = False) -> VerifyReport:
-        return self._verifier.verify(scope, due_only=due_only, progress=partial(self._tell, "verify"))
+    def _verify(
+        self, scope: Scope, *, due_only: bool = False, again: VerifyReport | None = None
+    ) -> VerifyReport:
+        return self._verifier.verify(
+            scope, due_only=due_only, again=again, progress=partial(self._tell, "verify")
+        )
 
     def _probe_tokens(self) -> None:
         """Learn whether tokens are honoured, where that is not known of late.
