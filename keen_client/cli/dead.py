@@ -86,7 +86,11 @@ def show(event_id: str, connection: Connection, as_json: bool) -> int:
 @connection_options
 @json_option
 def retry(ids: tuple[str, ...], everything: bool, connection: Connection, as_json: bool) -> int:
-    """Let dead letters be sent once more, with identity and timestamp unchanged."""
+    """Let dead letters be sent once more, with identity and timestamp unchanged.
+
+    What a query showed at the server all the same is not sent: it is expected
+    there from now on.
+    """
     return _decide("retried", ids, everything=everything, connection=connection, as_json=as_json)
 
 
@@ -140,11 +144,17 @@ def _decide(
     named = _named(ids, everything=everything)
     with look_at_log(connection) as log:
         chosen = _chosen(log, named)
+        there = log.dead_letters.there(chosen) if verb == "retried" else ()
         done = log.dead_letters.retry(chosen) if verb == "retried" else log.dead_letters.drop(chosen)
     if as_json:
-        emit({verb: done, "asked": len(chosen)})
+        shown = {"there": [str(entry_id) for entry_id in there]} if verb == "retried" else {}
+        emit({verb: done, "asked": len(chosen), **shown})
     else:
         say(f"{verb} {done:,} of {len(chosen):,}")
+    if there:
+        note(
+            f"{len(there):,} of them were not sent: a query showed them at the server, where they are expected from now on"
+        )
     if done < len(chosen):
         note(f"{len(chosen) - done:,} are no dead letters (any more); nothing was changed about them")
         return exit_codes.ERROR

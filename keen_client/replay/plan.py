@@ -11,6 +11,7 @@ from keen_client.events.identity import EntryId
 from keen_client.replay.undo import Deletion
 from keen_client.verify.presets import Preset
 from keen_client.verify.report import VerifyReport, WindowReport
+from keen_client.verify.resends import Resends, token_tier
 from keen_client.verify.verdict import EXIT_BITS, Verdict
 
 SCHEMA: Final = 1
@@ -24,37 +25,11 @@ RUN_COUNT_MAX: Final = 1_000
 
 
 @attrs.frozen
-class Earlier:
-    """The token tier of an event's last replay, and when the first run under that tier was made (UTC ms).
-
-    The first, not the last: an event is resent under one tier every few days,
-    and a tier's patience would never end if each of them began it anew.
-    """
-
-    tier: int
-    since_ms: int
-
-
-@attrs.frozen
 class Intent:
     """One event to be resent, with the token tier that the resend will use."""
 
     id: EntryId
     tier: int
-
-
-def token_tier(earlier: Earlier | None, preset: Preset, now_ms: int) -> int:
-    """The token tier of the next resend.
-
-    The same token first: if the server has the event somewhere, it drops the
-    copy. Where it registered the token and then lost the event, that resend
-    was swallowed; the next tier's token, after the preset's patience, is not.
-    """
-    if earlier is None:
-        return 0
-    if now_ms - earlier.since_ms >= preset.second_tier_after_ms:
-        return earlier.tier + 1
-    return earlier.tier
 
 
 def breaker(report: VerifyReport, wanted: Sequence[EntryId], max_replay: int | None) -> str:
@@ -137,7 +112,7 @@ class ReplayReport:
 
 
 def intents_for(
-    ids: Sequence[EntryId], earlier: Mapping[EntryId, Earlier], preset: Preset, now_ms: int
+    ids: Sequence[EntryId], earlier: Mapping[EntryId, Resends], preset: Preset, now_ms: int
 ) -> tuple[Intent, ...]:
     """The intents for *ids*, by (origin, seq)."""
     return tuple(

@@ -20,7 +20,8 @@ from keen_client.eventlog.intents import lapse_all
 from keen_client.eventlog.ranges import change_entry, range_at
 from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
-from keen_client.replay.plan import Earlier, Intent
+from keen_client.replay.plan import Intent
+from keen_client.verify.resends import Resends, resends_between
 
 #: States from which an entry may be resent by a run: it was sent, and is not in somebody's hands now.
 _RESENDABLE = frozenset({DeliveryState.ACKNOWLEDGED, DeliveryState.UNKNOWN})
@@ -116,16 +117,7 @@ class Runs:
         """
         return lapse_all(self._state, self._clock.wall_ms())
 
-    def earlier(self, ids: Iterable[EntryId]) -> dict[EntryId, Earlier]:
-        """The token tier of each of *ids* that was replayed, with the time of its first run under that tier."""
-        found: dict[EntryId, Earlier] = {}
+    def earlier(self, ids: Iterable[EntryId]) -> dict[EntryId, Resends]:
+        """What earlier runs resent of each of *ids* that was replayed."""
         with self._state.reading() as db:
-            for entry_id in ids:
-                row = db.execute(
-                    "SELECT tier, min(made_ms) FROM run_entries JOIN runs USING (run) WHERE origin = ? AND seq = ?"
-                    " GROUP BY tier ORDER BY tier DESC LIMIT 1",
-                    (entry_id.origin, entry_id.seq),
-                ).fetchone()
-                if row is not None:
-                    found[entry_id] = Earlier(int(row[0]), int(row[1]))
-        return found
+            return resends_between(db, [(entry_id.origin, entry_id.seq, entry_id.seq) for entry_id in ids])

@@ -126,7 +126,7 @@ def _figures(segment: Segment) -> Text:
     line = Text(f"    local {segment.local_count:,}   server {shown}")
     for name in NAMED:
         if segment.named.get(name):
-            line.append(f"   {name} {segment.named[name]:,}")
+            line.append(f"   {name.replace('_', ' ')} {segment.named[name]:,}")
     if segment.first_ms is not None and segment.last_ms is not None:
         line.append(printable(f"   from {minute(segment.first_ms)} to {minute(segment.last_ms)}"))
     return line

@@ -106,13 +106,14 @@ class OpenWindows:
     def _lists(self, window: WindowReport) -> Iterator[str]:
         """``missing 5: id id and 3 more``; what an earlier read had named stands apart, with its time."""
         for name, ids in window.named.items():
+            told = name.replace("_", " ")
             now = [entry_id for entry_id in ids if entry_id not in window.seen_earlier]
             if now:
-                yield f"{name} {len(now):,}: {self._some(window, now)}"
+                yield f"{told} {len(now):,}: {self._some(window, now)}"
             earlier = [entry_id for entry_id in ids if entry_id in window.seen_earlier]
             for at_ms in sorted({window.seen_earlier[entry_id] for entry_id in earlier}):
                 then = [entry_id for entry_id in earlier if window.seen_earlier[entry_id] == at_ms]
-                yield f"{name} {len(then):,} (seen {minute(at_ms)}): {self._some(window, then)}"
+                yield f"{told} {len(then):,} (seen {minute(at_ms)}): {self._some(window, then)}"
 
     def _some(self, window: WindowReport, ids: Sequence[EntryId]) -> str:
         shown: list[str] = []

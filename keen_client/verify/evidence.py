@@ -15,6 +15,7 @@ from typing import Final
 
 import attrs
 
+from keen_client.eventlog.dead_letters import GIVEN_UP
 from keen_client.eventlog.entry import DeliveryState, Entry
 from keen_client.eventlog.ranges import Range, ranges_at
 from keen_client.eventlog.shelf import Shelf
@@ -22,14 +23,15 @@ from keen_client.eventlog.state import State
 from keen_client.events.identity import EntryId
 from keen_client.verify.observations import Observations
 from keen_client.verify.presets import Preset
+from keen_client.verify.resends import Resends, may_be_resent, resends_between
 
 
 class Kind(StrEnum):
     """What a query showed.
 
-    For ``absent``, ``first_ms`` is the first absence since it was last seen,
-    ``last_ms`` the last that counted, ``reads`` those since the last attempt,
-    and ``copies`` the number of that attempt.
+    For ``absent``, ``first_ms`` is the first absence that counts since the last
+    attempt, ``last_ms`` the last one, ``reads`` how many, and ``copies`` the
+    number of that attempt.
     """
 
     ABSENT = "absent"
@@ -47,30 +49,58 @@ STICKY: Final = frozenset({Kind.PRESENT, Kind.DUPLICATE, Kind.CORRUPT, Kind.SHIF
 NAMED: Final = (Kind.DUPLICATE, Kind.CORRUPT, Kind.SHIFTED, Kind.COLLISION)
 #: Delivery states in which an absent event may be resent: nobody is at work on it.
 _SENT: Final = frozenset({DeliveryState.ACKNOWLEDGED, DeliveryState.UNKNOWN})
+#: What is known of a dead letter of an entry that is none.
+_NO_LETTER: Final = ("", 0, "")
 
 
 @attrs.frozen
 class Absence:
-    """What is known of an event that a read did not show.
+    """What is known of an event that a read did not show. Times are UTC milliseconds since 1970.
 
-    ``reads``: absences that count, each far enough from the one before and all
-    later than its last send attempt. ``vanished``: it had been seen before.
-    ``is_at_rest``: it was sent, and nobody is at work on it. ``is_refused``: a
-    later attempt was refused for good.
+    ``reads``: absences that count, each far enough from the one before under
+    the preset of its time and all later than its last send attempt, which ended
+    at ``attempt_ms``; the first was at ``first_ms``, the last at ``last_ms``.
+    ``vanished``: it had been seen before. ``is_at_rest``: it was sent, and
+    nobody is at work on it. ``is_refused``: a later attempt was refused for
+    good. ``is_given_up``: it was resent in vain, and waits for a person.
+    ``resends``: what replay runs sent of it; None: nothing.
     """
 
     reads: int
     vanished: bool
     is_at_rest: bool
     is_refused: bool
+    first_ms: int = 0
+    last_ms: int = 0
+    attempt_ms: int = 0
+    is_given_up: bool = False
+    resends: Resends | None = None
+
+    def is_shown(self, preset: Preset) -> bool:
+        """Whether it has been absent as often, as late and as far apart as *preset* asks, whichever counted it."""
+        return (
+            self.reads >= preset.reads_before_replay
+            and self.first_ms >= self.attempt_ms + preset.settle_ms
+            and self.last_ms - self.first_ms >= (preset.reads_before_replay - 1) * preset.reads_apart_ms
+            and self.is_at_rest
+        )
 
     def is_proven(self, preset: Preset) -> bool:
-        """Whether it has been absent as often as *preset* asks before anything is concluded."""
-        return self.reads >= preset.reads_before_replay and self.is_at_rest and not self.vanished
+        """Whether something may be concluded from its absence under *preset*."""
+        return self.is_shown(preset) and not self.vanished
 
     def is_eligible(self, preset: Preset) -> bool:
         """Whether a replay may resend it."""
-        return self.is_proven(preset) and not self.is_refused
+        return (
+            self.is_proven(preset)
+            and not (self.is_refused or self.is_given_up)
+            and may_be_resent(self.resends, preset, self.last_ms)
+        )
+
+    def is_hopeless(self, preset: Preset) -> bool:
+        """Whether it is to be given up: proven absent after as many resends as runs make by themselves."""
+        has_had_all = self.resends is not None and self.resends.are_spent
+        return has_had_all and self.is_proven(preset) and not (self.is_refused or self.is_given_up)
 
 
 class Evidence:
@@ -167,9 +197,11 @@ class Evidence:
             _put(db, entry.id, Kind.ABSENT, (at_ms, at_ms, 1, attempt.a))
         elif not row.is_of(attempt, preset.settle_ms) or row.last_ms > at_ms:
             # It was counted too early for this preset, or by a clock that went wrong.
-            _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, 1, attempt.a))
+            _put(db, entry.id, Kind.ABSENT, (at_ms, at_ms, 1, attempt.a))
         elif at_ms >= row.last_ms + preset.reads_apart_ms:
-            _put(db, entry.id, Kind.ABSENT, (row.first_ms, at_ms, row.reads + 1, attempt.a))
+            is_early = row.first_ms < attempt.last_ms + preset.settle_ms  # then the last one alone counts
+            first_ms, reads = (row.last_ms, 1) if is_early else (row.first_ms, row.reads)
+            _put(db, entry.id, Kind.ABSENT, (first_ms, at_ms, reads + 1, attempt.a))
 
     def _look_back(self, db: sqlite3.Connection, entry: Entry, known: _Known, at_ms: int) -> None:
         """On the first absence or dispute: had a read accounted for it before, as present?"""
@@ -204,33 +236,35 @@ class _Row:
 
 @attrs.frozen
 class _Known:
-    """What is stored of some entries: delivery, evidence by kind, and of dead letters the status and the time.
+    """What is stored of some entries: delivery, evidence by kind, resends, and of dead letters status, time and name.
 
     Read at once: of thousands, row by row, it would take longer than all questions.
     """
 
     places: Mapping[EntryId, Range]
     rows: Mapping[EntryId, Mapping[str, _Row]]
-    letters: Mapping[EntryId, tuple[str, int]]
+    letters: Mapping[EntryId, tuple[str, int, str]]
+    resends: Mapping[EntryId, Resends]
 
     @classmethod
     def of(cls, db: sqlite3.Connection, ids: Collection[EntryId]) -> _Known:
         """Read it; what lies between the *ids* comes along."""
         rows: dict[EntryId, dict[str, _Row]] = {}
-        letters: dict[EntryId, tuple[str, int]] = {}
-        for origin, first, last in _spans(ids):
+        letters: dict[EntryId, tuple[str, int, str]] = {}
+        spans = _spans(ids)
+        for origin, first, last in spans:
             for seq, kind, *row in db.execute(
                 "SELECT seq, kind, first_ms, last_ms, reads, copies FROM evidence"
                 " WHERE origin = ? AND seq BETWEEN ? AND ?",
                 (origin, first, last),
             ):
                 rows.setdefault(EntryId(origin, seq), {})[kind] = _Row(*row)
-            for seq, status, at_ms in db.execute(
-                "SELECT seq, status, at_ms FROM dead_letters WHERE origin = ? AND seq BETWEEN ? AND ?",
+            for seq, *letter in db.execute(
+                "SELECT seq, status, at_ms, name FROM dead_letters WHERE origin = ? AND seq BETWEEN ? AND ?",
                 (origin, first, last),
             ):
-                letters[EntryId(origin, seq)] = (status, at_ms)
-        return cls(ranges_at(db, ids), rows, letters)
+                letters[EntryId(origin, seq)] = (letter[0], letter[1], letter[2])
+        return cls(ranges_at(db, ids), rows, letters, resends_between(db, spans))
 
     def attempt(self, entry_id: EntryId) -> _Attempt:
         """Its last send."""
@@ -249,7 +283,7 @@ class _Known:
         While it was a dead letter it was not expected.
         """
         disputed = self.rows.get(entry_id, {}).get(Kind.DISPUTED)
-        _, buried_ms = self.letters.get(entry_id, ("", 0))
+        _, buried_ms, _ = self.letters.get(entry_id, _NO_LETTER)
         return max(buried_ms, disputed.last_ms + 1 if disputed else 0)
 
     def is_doubted(self, entry_id: EntryId) -> bool:
@@ -265,11 +299,18 @@ def _absences(db: sqlite3.Connection, ids: Collection[EntryId]) -> dict[EntryId,
     known, found = _Known.of(db, ids), dict[EntryId, Absence]()
     for entry_id in ids:
         attempt, row = known.attempt(entry_id), known.absence(entry_id)
+        counts = row is not None and row.is_of(attempt)
+        status, _, name = known.letters.get(entry_id, _NO_LETTER)
         found[entry_id] = Absence(
-            reads=row.reads if row is not None and row.is_of(attempt) else 0,
+            reads=row.reads if row is not None and counts else 0,
             vanished=not STICKY.isdisjoint(known.rows.get(entry_id, {})),
             is_at_rest=attempt.state in _SENT,
-            is_refused=known.letters.get(entry_id, ("",))[0] == "unsure",
+            is_refused=status == "unsure",
+            first_ms=row.first_ms if row is not None and counts else 0,
+            last_ms=row.last_ms if row is not None and counts else 0,
+            attempt_ms=attempt.last_ms,
+            is_given_up=(status, name) == ("dead", GIVEN_UP),
+            resends=known.resends.get(entry_id),
         )
     return found
 
@@ -300,8 +341,12 @@ def _upsert(db: sqlite3.Connection, entry_id: EntryId, kind: Kind, at_ms: int, c
 
 
 def _end_absence(db: sqlite3.Connection, entry_id: EntryId) -> None:
-    """What speaks for presence takes the place of what spoke against it."""
+    """What speaks for presence takes the place of what spoke against it; nobody has to decide any more."""
     db.execute(
         "DELETE FROM evidence WHERE origin = ? AND seq = ? AND kind IN (?, ?)",
         (entry_id.origin, entry_id.seq, Kind.ABSENT, Kind.DISPUTED),
+    )
+    db.execute(
+        "DELETE FROM dead_letters WHERE origin = ? AND seq = ? AND status = 'dead' AND name = ?",
+        (entry_id.origin, entry_id.seq, GIVEN_UP),
     )

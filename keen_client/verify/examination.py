@@ -17,8 +17,9 @@ from keen_client.eventlog.unreadable import Unreadable
 from keen_client.events.identity import EntryId
 from keen_client.verify.answer import QueryApi
 from keen_client.verify.compare import Comparison, compare
-from keen_client.verify.evidence import Evidence, Kind
+from keen_client.verify.evidence import Absence, Evidence, Kind
 from keen_client.verify.features import Features
+from keen_client.verify.given_up import give_up
 from keen_client.verify.judge import judge
 from keen_client.verify.knowledge import Knowledge
 from keen_client.verify.ladder import FATAL, Ladder
@@ -84,6 +85,7 @@ class _Case:
     eligible: frozenset[EntryId] = frozenset()
     vanished: frozenset[EntryId] = frozenset()
     held_back: frozenset[EntryId] = frozenset()
+    given_up: frozenset[EntryId] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -299,6 +301,7 @@ class Examination:
             if findings is None:
                 continue
             evidence.note_seen(findings.seen, self._asked_ms)
+            evidence.note(Kind.PRESENT, dict.fromkeys(findings.unexpected, 1), self._asked_ms)
             if case.is_dateless:
                 continue
             self._note(findings)
@@ -312,10 +315,23 @@ class Examination:
             case.eligible = eligible - case.held_back
             proven = [e for e in missing if absences[e.id].is_refused and absences[e.id].is_proven(preset)]
             bury_absent(log, proven, self._asked_ms)
+            self._give_up(case, missing, absences)
             write_off_deleted(log, evidence, missing, absences, preset, self._asked_ms)
         evidence.note(Kind.PRESENT, dict.fromkeys(unvouched, 1), self._asked_ms)
         if seen:
             acknowledge_seen(log, seen)
+
+    def _give_up(self, case: _Case, missing: Iterable[Entry], absences: Mapping[EntryId, Absence]) -> None:
+        """Leave to a person what runs have resent in vain."""
+        hopeless = [
+            entry
+            for entry in missing
+            if absences[entry.id].is_hopeless(self._tools.preset) and entry.id not in case.held_back
+        ]
+        give_up(self._tools.log, hopeless, self._asked_ms)
+        case.given_up = frozenset(entry.id for entry in hopeless) | {
+            entry_id for entry_id, absence in absences.items() if absence.is_given_up
+        }
 
     def _shown(self, case: _Case, missed: Collection[Entry]) -> set[EntryId]:
         """The events of a window that were shown to be there, as far as delivery may not know that."""
@@ -442,6 +458,8 @@ class Examination:
             collision=named[Kind.COLLISION],
             disputed=findings.disputed,
             vanished=case.vanished,
+            given_up=case.given_up,
+            unexpected=findings.unexpected,
             eligible=case.eligible if state.state in _REPLAYABLE else (),
             due_ms=state.due_ms,
             was=was,

@@ -22,7 +22,17 @@ SCHEMA: Final = 1
 Ids = tuple[EntryId, ...]
 
 #: The lists of ids that a window has, in the order in which they are told.
-NAMED: Final = ("missing", "duplicate", "corrupt", "shifted", "disputed", "collision", "vanished")
+NAMED: Final = (
+    "missing",
+    "duplicate",
+    "corrupt",
+    "shifted",
+    "disputed",
+    "collision",
+    "vanished",
+    "given_up",
+    "unexpected",
+)
 
 
 def _sorted(ids: Iterable[EntryId]) -> Ids:
@@ -53,8 +63,10 @@ class WindowReport:
     shows of this log's origins, ``foreign`` the rest; None: not obtained.
     ``reads`` counts the stored observations, this one included. ``missing``
     are absent everywhere; those of them that a replay may resend are
-    ``eligible``, those that had been seen before are ``vanished`` and never
-    eligible. ``collision``: the server has another event under the id.
+    ``eligible``, those that had been seen before are ``vanished``, those that
+    were resent in vain ``given_up``; neither is ever eligible.
+    ``unexpected``: refused, dropped or recorded anew, and there all the same.
+    ``collision``: the server has another event under the id.
     ``disputed``: absent, but a member of the null group could be it.
     ``due_ms``: when the next read would tell more; None: never. ``was``: the
     state to which the read before this one led; None: there was none.
@@ -78,6 +90,8 @@ class WindowReport:
     collision: Ids = attrs.field(default=(), converter=_sorted)
     disputed: Ids = attrs.field(default=(), converter=_sorted)
     vanished: Ids = attrs.field(default=(), converter=_sorted)
+    given_up: Ids = attrs.field(default=(), converter=_sorted)
+    unexpected: Ids = attrs.field(default=(), converter=_sorted)
     eligible: Ids = attrs.field(default=(), converter=_sorted)
     due_ms: int | None = None
     was: Verdict | None = None
@@ -124,6 +138,8 @@ class WindowReport:
             "collision": _texts(self.collision),
             "disputed": _texts(self.disputed),
             "vanished": _texts(self.vanished),
+            "given_up": _texts(self.given_up),
+            "unexpected": _texts(self.unexpected),
             "due": None if self.due_ms is None else ms_to_iso(self.due_ms),
             "was": None if self.was is None else str(self.was),
             "seen_earlier": [

@@ -34,7 +34,7 @@ def share_state(window: Verdict, delta: Delta | None, named: Iterable[str]) -> V
     if delta is None and not named:
         return Verdict.MATCH
     lacks = bool(named & {"missing", "vanished"})
-    exceeds = "duplicate" in named
+    exceeds = bool(named & {"duplicate", "unexpected"})
     if lacks or exceeds:
         return Verdict.MIXED if lacks and exceeds else Verdict.SHORT if lacks else Verdict.EXCESS
     if window is Verdict.DISPUTED or named & {"disputed", "collision"}:

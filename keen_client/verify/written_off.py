@@ -28,13 +28,7 @@ def write_off_deleted(
     seen before says nothing against it: that is what deleting is.
     """
     accepted = Deletions(log.state).written_off(missing)
-    gone = [
-        entry
-        for entry in missing
-        if entry.id in accepted
-        and absences[entry.id].reads >= preset.reads_before_replay
-        and absences[entry.id].is_at_rest
-    ]
+    gone = [entry for entry in missing if entry.id in accepted and absences[entry.id].is_shown(preset)]
     if not gone:
         return 0
     with log.state.transaction() as db:

@@ -17,9 +17,9 @@ from keen_client.eventlog.ranges import Range, replace_range
 from keen_client.eventlog.segment import SegmentWriter
 from keen_client.eventlog.shelf import Shelf
 from keen_client.events.identity import EntryId
-from keen_client.replay.plan import Earlier
 from keen_client.verify.locate import Locator, kind_of
 from keen_client.verify.report import Confirmation
+from keen_client.verify.resends import Resends
 from keen_client.verify.sightings import Sighting, sight_ids
 from keen_client.verify.turns import Turn
 from keen_client.verify.verifier import Verifier
@@ -76,7 +76,7 @@ def _results_without_the_refused(batch: Any, parsed: Any) -> Judgement:
     return _judge_results(batch, parsed)
 
 
-def _same_token(earlier: Earlier | None, *_: Any) -> int:
+def _same_token(earlier: Resends | None, *_: Any) -> int:
     return 0 if earlier is None else earlier.tier
 
 

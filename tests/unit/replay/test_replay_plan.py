@@ -8,9 +8,10 @@ import pytest
 
 from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
 from keen_client.events.identity import EntryId
-from keen_client.replay.plan import Earlier, Intent, ReplayReport, breaker, intents_for, token_tier
+from keen_client.replay.plan import Intent, ReplayReport, breaker, intents_for
 from keen_client.verify.presets import preset
 from keen_client.verify.report import VerifyReport, WindowReport
+from keen_client.verify.resends import Resends, token_tier
 from keen_client.verify.verdict import Verdict
 
 ORIGIN = "0000000000"
@@ -53,14 +54,14 @@ def stopped(windows: Sequence[WindowReport], max_replay: int | None = None) -> s
     ("earlier", "tier"),
     [
         (None, 0),
-        (Earlier(0, NOW), 0),
-        (Earlier(0, NOW - 8 * MS_PER_DAY + 1), 0),
-        (Earlier(0, NOW - 8 * MS_PER_DAY), 1),
-        (Earlier(1, NOW - 8 * MS_PER_DAY + 1), 1),
-        (Earlier(1, NOW - 8 * MS_PER_DAY), 2),
+        (Resends(0, NOW), 0),
+        (Resends(0, NOW - 8 * MS_PER_DAY + 1), 0),
+        (Resends(0, NOW - 8 * MS_PER_DAY), 1),
+        (Resends(1, NOW - 8 * MS_PER_DAY + 1), 1),
+        (Resends(1, NOW - 8 * MS_PER_DAY), 2),
     ],
 )
-def test_a_new_token_only_after_eight_days_of_patience(name: str, earlier: Earlier | None, tier: int) -> None:
+def test_a_new_token_only_after_eight_days_of_patience(name: str, earlier: Resends | None, tier: int) -> None:
     """The event's own token first, and again; the next tier's when the last did not help for eight days."""
     assert token_tier(earlier, preset(name), NOW) == tier
 
@@ -68,14 +69,14 @@ def test_a_new_token_only_after_eight_days_of_patience(name: str, earlier: Earli
 def test_immediate_takes_a_new_token_in_the_next_run() -> None:
     """Where nothing is delayed there is nothing to be patient for."""
     assert token_tier(None, preset("immediate"), NOW) == 0
-    assert token_tier(Earlier(0, NOW), preset("immediate"), NOW) == 1
+    assert token_tier(Resends(0, NOW), preset("immediate"), NOW) == 1
 
 
 def test_intents_are_in_the_order_of_ids() -> None:
     """By (origin, seq), each with the tier of its own history."""
     first, second, third = ids(3)
     intents = intents_for(
-        [third, first, second], {second: Earlier(0, NOW - 9 * MS_PER_DAY)}, preset("standard"), NOW
+        [third, first, second], {second: Resends(0, NOW - 9 * MS_PER_DAY)}, preset("standard"), NOW
     )
     assert intents == (Intent(first, 0), Intent(second, 1), Intent(third, 0))
 

@@ -165,9 +165,9 @@ def test_earlier_tells_tier_and_time(rig: Any) -> None:
 
     (earlier,) = rig.runs.earlier(ids).values()
 
-    assert attrs.astuple(earlier) == (0, at_ms)
+    assert attrs.astuple(earlier) == (0, at_ms, 1)
     begin(rig, ids[:1], tier=1)
-    assert rig.runs.earlier(ids)[ids[0]].tier == 1
+    assert attrs.astuple(rig.runs.earlier(ids)[ids[0]]) == (1, rig.clock.wall_ms(), 2)
 
 
 def test_the_end_of_a_run_is_noted(rig: Any) -> None:

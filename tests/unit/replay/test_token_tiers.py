@@ -9,10 +9,11 @@ import pytest
 from keen_client import KeenClient
 from keen_client._foundation.clock import MS_PER_DAY
 from keen_client.events.identity import EntryId
-from keen_client.replay.plan import Earlier, intents_for, token_tier
+from keen_client.replay.plan import intents_for
 from keen_client.replay.runs import Runs
 from keen_client.testing.clocks import VirtualClock
 from keen_client.verify.presets import PRESETS
+from keen_client.verify.resends import Resends, token_tier
 
 STANDARD = PRESETS["standard"]
 EVENT = EntryId("4kq7x2m9pz", 7)
@@ -22,14 +23,14 @@ EVENT = EntryId("4kq7x2m9pz", 7)
     ("earlier", "now_days", "tier"),
     [
         (None, 100, 0),
-        (Earlier(0, 0), 7.99, 0),
-        (Earlier(0, 0), 8, 1),
-        (Earlier(1, 10 * MS_PER_DAY), 17.99, 1),
-        (Earlier(1, 10 * MS_PER_DAY), 18, 2),
+        (Resends(0, 0), 7.99, 0),
+        (Resends(0, 0), 8, 1),
+        (Resends(1, 10 * MS_PER_DAY), 17.99, 1),
+        (Resends(1, 10 * MS_PER_DAY), 18, 2),
     ],
 )
 def test_the_next_tier_comes_after_the_patience_of_the_preset(
-    earlier: Earlier | None, now_days: float, tier: int
+    earlier: Resends | None, now_days: float, tier: int
 ) -> None:
     """Eight days after the first run under a tier, and not before; an event never replayed starts at 0."""
     assert token_tier(earlier, STANDARD, round(now_days * MS_PER_DAY)) == tier
@@ -54,7 +55,7 @@ def test_resends_under_a_tier_do_not_begin_its_patience_anew(tmp_path: Path) -> 
                 )
         earlier = Runs(log.state, clock).earlier([EVENT, EntryId("4kq7x2m9pz", 8)])
     since_ms = clock.wall_ms() + 9 * MS_PER_DAY
-    assert earlier == {EVENT: Earlier(1, since_ms)}
+    assert earlier == {EVENT: Resends(1, since_ms, count=5)}
     for days, tier in ((16, 1), (17, 2)):
         (intent,) = intents_for([EVENT], earlier, STANDARD, clock.wall_ms() + days * MS_PER_DAY)
         assert intent.tier == tier
