@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import attrs
 
 from keen_client._foundation.clock import MS_PER_MINUTE, Clock
 from keen_client.errors import ApiError
+from keen_client.eventlog.dating import mind_leap, vouch
 from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.unreadable import Unreadable
@@ -29,7 +30,7 @@ from keen_client.verify.reader import Budget, Reader
 from keen_client.verify.report import Audit, Confirmation, VerifyReport, WindowReport, merge_audits
 from keen_client.verify.segments import segments_of
 from keen_client.verify.settle_unknown import acknowledge_seen
-from keen_client.verify.state import CLOCKS_APART_MAX_MS, WindowState
+from keen_client.verify.state import WindowState, is_apart
 from keen_client.verify.tokens import tokens_of
 from keen_client.verify.turns import Turn, Turns, unread_since_ms
 from keen_client.verify.verdict import Verdict
@@ -74,13 +75,19 @@ class Verifier:
         self._unreadable: tuple[Unreadable, ...] | None = None
 
     def verify(
-        self, scope: Scope, *, due_only: bool = False, progress: Progress | None = None
+        self,
+        scope: Scope,
+        *,
+        due_only: bool = False,
+        again: VerifyReport | None = None,
+        progress: Progress | None = None,
     ) -> VerifyReport:
         """Read the windows of *scope* and report on those that are not empty on both sides.
 
         One query a collection when everything matches. With *due_only* the
         windows whose next read is not due are not reported but counted; a
-        collection without a due window is not asked for. A query that fails,
+        collection without a due window is not asked for. With *again*, such a
+        report of before, its windows are read once more, and no others. A query that fails,
         or that the budget does not allow any more, makes its windows
         *incomplete*. What was not read for longest is read first. Where a
         segment cannot be read, the windows that it may have a share in are
@@ -92,8 +99,13 @@ class Verifier:
             EventLogError: the log cannot be read or written.
         """
         as_of_ms, cost, scanned = self._clock.wall_ms(), self._api.cost, self._api.properties
+        state, clock = self._log.state, self._clock
+        state.with_reserve(lambda: mind_leap(state, clock))
         self._unreadable = unreadable = self._log.outbox.unreadable(thorough=True)
-        turns, not_due = self._due_turns(scope) if due_only else (self._all_turns(scope), 0)
+        if again is not None:
+            turns, not_due = self._turns_again(scope, again), again.not_due
+        else:
+            turns, not_due = self._due_turns(scope) if due_only else (self._all_turns(scope), 0)
         windows: list[WindowReport] = []
         audits: list[Audit] = []
         for done, turn in enumerate(self._turns.in_order(turns)):
@@ -105,6 +117,9 @@ class Verifier:
         if progress is not None:
             progress(len(turns), len(turns))
         unknown = self._unknown_collections(scope)
+        reading = self._api.server_clock
+        if reading is not None and reading.local_ms >= as_of_ms and not is_apart(reading.offset_ms):
+            state.with_reserve(lambda: vouch(state, clock))
         return VerifyReport(
             as_of_ms=as_of_ms,
             preset=self.preset.name,
@@ -195,7 +210,7 @@ class Verifier:
 
     def _due_turns(self, scope: Scope) -> tuple[list[Turn], int]:
         """The turns with windows that are due, and the number of windows that are not."""
-        tools, now_ms, width_ms = self._tools(), self._clock.wall_ms(), scope.width_ms
+        tools, now_ms = self._tools(), self._clock.wall_ms()
         turns: list[Turn] = []
         not_due = 0
         for name in self._collections(scope):
@@ -206,17 +221,28 @@ class Verifier:
                 if state.due_ms is not None and state.due_ms <= now_ms
             }
             not_due += len(outlook) - len(due)
-            if not due:
-                continue
-            hull = attrs.evolve(scope, start_ms=min(due), end_ms=max(due) + width_ms)
-            for part in hull.queries(tools.features.windows_per_query):
-                starts = frozenset(start for start in due if part.start_ms <= start < part.end_ms)
-                if starts:
-                    stored = self._observations.read(name, part.start_ms, part.end_ms, width_ms)
-                    tight = attrs.evolve(part, start_ms=min(starts), end_ms=max(starts) + width_ms)
-                    since_ms = unread_since_ms(starts, stored, now_ms)
-                    turns.append(Turn(name, tight, since_ms, starts))
+            turns += self._turns_of(name, scope, due)
         return turns, not_due
+
+    def _turns_again(self, scope: Scope, report: VerifyReport) -> list[Turn]:
+        """The turns with the windows of *report*."""
+        starts: dict[str, set[int]] = {}
+        for window in report.windows:
+            starts.setdefault(window.collection, set()).add(window.start_ms)
+        return [turn for name in starts for turn in self._turns_of(name, scope, starts[name])]
+
+    def _turns_of(self, name: str, scope: Scope, due: set[int]) -> Iterator[Turn]:
+        """The turns that read the windows of *scope* with the starts *due*, and as few others as may be."""
+        if not due:
+            return
+        now_ms, width_ms = self._clock.wall_ms(), scope.width_ms
+        hull = attrs.evolve(scope, start_ms=min(due), end_ms=max(due) + width_ms)
+        for part in hull.queries(self._features().windows_per_query):
+            starts = frozenset(start for start in due if part.start_ms <= start < part.end_ms)
+            if starts:
+                stored = self._observations.read(name, part.start_ms, part.end_ms, width_ms)
+                tight = attrs.evolve(part, start_ms=min(starts), end_ms=max(starts) + width_ms)
+                yield Turn(name, tight, unread_since_ms(starts, stored, now_ms), starts)
 
     def _collections(self, scope: Scope) -> list[str]:
         if scope.collections is not None:
@@ -288,7 +314,7 @@ class Verifier:
         if not self._log.origins():
             warnings = (*warnings, "nothing was recorded yet: the log has no events")
         reading = self._api.server_clock
-        if reading is None or abs(reading.offset_ms) <= CLOCKS_APART_MAX_MS:
+        if reading is None or not is_apart(reading.offset_ms):
             return warnings
         minutes = abs(reading.offset_ms) // MS_PER_MINUTE
         side = "ahead of" if reading.offset_ms > 0 else "behind"
