@@ -259,9 +259,10 @@ class _OpenSegment:
 
 
 class SegmentReader(_OpenSegment):
-    """Read access to a segment; never changes a byte of it."""
+    """Read access to a segment; never changes a byte of it, but for what SQLite undoes: see :func:`_roll_back`."""
 
     def __init__(self, directory: Path, name: SegmentName, busy_timeout_seconds: float = 5.0) -> None:
+        _roll_back(name.path_in(directory))
         super().__init__(directory, name, "ro", busy_timeout_seconds)
 
     @classmethod
@@ -467,6 +468,27 @@ def _become_one_file(connection: sqlite3.Connection) -> bool:
         return False
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not busy and bool(connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0] == "delete")
+
+
+def _roll_back(path: Path) -> None:
+    """Have SQLite undo a transaction that was cut off when a sealed segment was to become one file.
+
+    Its journal lies there then, and a connection that only reads may not use it. Where
+    this one may not either, the reader says why.
+    """
+    if not Path(f"{path}-journal").exists() or is_inherited(path):
+        return
+    noted = note_open(path)
+    try:
+        connection = sqlite3.connect(_uri(path, "rw"), uri=True, isolation_level=None, timeout=0.0)
+        try:
+            connection.execute("SELECT sealed_ms FROM header").fetchone()
+        finally:
+            connection.close()
+    except (sqlite3.Error, UnicodeDecodeError):
+        return
+    finally:
+        note_closed(noted)
 
 
 def _uri(path: Path, mode: str) -> str:

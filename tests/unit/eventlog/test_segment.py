@@ -209,6 +209,38 @@ def test_crash_before_the_mode_was_set_is_made_good(tmp_path: Path) -> None:
     assert stat.S_IMODE(NAME.path_in(tmp_path).stat().st_mode) == 0o400
 
 
+def test_reader_finds_every_entry_where_finishing_was_cut_off(tmp_path: Path) -> None:
+    """The journal of the change of mode is left, of a process that died or found the disk full: it is rolled back."""
+    make(tmp_path)
+    opened = writer(tmp_path)
+    append(opened, 1, 2, 3)
+    opened.seal(NOW_MS, NEXT)
+    opened.close()
+    path = NAME.path_in(tmp_path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    assert connection.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+    connection.execute("PRAGMA cache_size=1")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE header SET sealed_ms = NULL")
+    connection.execute("CREATE TABLE filler AS SELECT randomblob(40000)")
+    at_the_cut = {end: Path(f"{path}{end}").read_bytes() for end in ("", "-journal")}
+    connection.execute("ROLLBACK")
+    connection.close()
+    for end, content in at_the_cut.items():
+        Path(f"{path}{end}").write_bytes(content)
+    bare = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        bare.execute("SELECT sealed_ms FROM header")
+    assert caught.value.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK
+    bare.close()
+
+    reader, header = SegmentReader.checked(tmp_path, NAME)
+    assert header.sealed_ms == NOW_MS
+    assert [entry.seq for entry in reader.entries(1, 9)] == [1, 2, 3]
+    reader.close()
+    assert finish_sealed(tmp_path, NAME)
+
+
 def test_open_segment_is_never_finished(tmp_path: Path) -> None:
     """Without a seal it must stay in WAL, writable by all."""
     make(tmp_path)
