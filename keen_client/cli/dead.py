@@ -22,7 +22,8 @@ def dead() -> None:
     """Look at dead letters, send them once more, or give them up.
 
     A dead letter is an event that the server refused for good. It stays in the
-    log, with the server's words, until you decide.
+    log, with the server's words, until you decide. So does an event that was
+    given up: three replays resent it, and it is absent all the same.
     """
 
 
@@ -82,7 +83,12 @@ def show(event_id: str, connection: Connection, as_json: bool) -> int:
 
 @dead.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that are dead.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="All that the server refused; what was given up is named one by one.",
+)
 @connection_options
 @json_option
 def retry(ids: tuple[str, ...], everything: bool, connection: Connection, as_json: bool) -> int:
@@ -96,7 +102,12 @@ def retry(ids: tuple[str, ...], everything: bool, connection: Connection, as_jso
 
 @dead.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that are dead.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="All that the server refused; what was given up is named one by one.",
+)
 @click.option("--yes", is_flag=True, help="Do it. Without, it is only said what would be dropped.")
 @connection_options
 @json_option
@@ -153,7 +164,7 @@ def _decide(
         say(f"{verb} {done:,} of {len(chosen):,}")
     if there:
         note(
-            f"{len(there):,} of them were not sent: a query showed them at the server, where they are expected from now on"
+            f"not sent: {len(there):,} of them; a query showed them at the server, and there they are expected from now on"
         )
     if done < len(chosen):
         note(f"{len(chosen) - done:,} are no dead letters (any more); nothing was changed about them")
@@ -169,7 +180,12 @@ def _named(ids: tuple[str, ...], *, everything: bool) -> list[EntryId] | None:
 
 
 def _chosen(log: EventLog, named: list[EntryId] | None) -> list[EntryId]:
-    return [letter.id for letter in log.dead_letters.list()] if named is None else named
+    """Those named; else all that the server refused: what was given up is decided one by one."""
+    from keen_client.eventlog.dead_letters import GIVEN_UP
+
+    if named is not None:
+        return named
+    return [letter.id for letter in log.dead_letters.list() if letter.name != GIVEN_UP]
 
 
 def _parse(ids: tuple[str, ...] | list[str]) -> list[EntryId]:

@@ -64,7 +64,9 @@ def status(preset: str, connection: Connection, as_json: bool) -> int:
     if found.waiting is not None:
         hint = f" ({found.waiting.hint})" if found.waiting.hint else ""
         say(f"waits         since {document['delivery_waits']['since']}: {found.waiting.reason}{hint}")
-    say(f"dead letters  {backlog.rejected:,}" + (f", {found.unsure:,} unsure" if found.unsure else ""))
+    unsure = f", {found.unsure:,} unsure" if found.unsure else ""
+    given_up = f", {found.given_up:,} given up" if found.given_up else ""
+    say(f"dead letters  {backlog.rejected:,}{unsure}{given_up}")
     say(f"sender        {'running' if found.is_sender_running else 'none'}")
     say(f"last accepted {document['last_accepted'] or 'never'}")
     running = " (one is running)" if found.is_nightly_running else ""

@@ -26,7 +26,9 @@ _UNSENT = "('pending', 'inflight', 'unknown', 'replay')"
 class LogStatus:
     """What ``status`` shows. Times are UTC milliseconds since 1970, None where there is none.
 
-    ``horizons``: what soon reaches the end of its retention unsent or
+    ``unsure``: dead letters whose earlier attempt's outcome is not known;
+    ``given_up``: events that replays resent in vain, which ``backlog`` does not
+    count as dead letters. ``horizons``: what soon reaches the end of its retention unsent or
     unverified. ``is_size_near``: the log is so large that final segments go
     before their time, and recording may come to a stop. ``exists``: there is a
     log; where there is none, nobody may have said of which project it would be.
@@ -40,6 +42,7 @@ class LogStatus:
     as_of_ms: int
     backlog: Backlog
     unsure: int
+    given_up: int
     oldest_unsent_ms: int | None
     last_accepted_ms: int | None
     last_nightly_ms: int | None
@@ -71,6 +74,7 @@ class LogStatus:
             "replay": self.backlog.replay,
             "dead_letters": self.backlog.rejected,
             "dead_letters_unsure": self.unsure,
+            "given_up": self.given_up,
             "oldest_unsent": _iso(self.oldest_unsent_ms),
             "oldest_unsent_seconds": None
             if self.oldest_unsent_ms is None
@@ -110,6 +114,7 @@ def read_status(log: EventLog, preset: Preset, now_ms: int) -> LogStatus:
         as_of_ms=now_ms,
         backlog=backlog,
         unsure=len(log.dead_letters.list("unsure")),
+        given_up=log.dead_letters.given_up(),
         oldest_unsent_ms=_oldest_unsent_ms(log),
         last_accepted_ms=_fact_ms(log, "last_accepted_ms"),
         last_nightly_ms=_fact_ms(log, "last_nightly_ms"),
@@ -132,6 +137,7 @@ def empty_status(path: Path, binding: Binding | None, now_ms: int) -> LogStatus:
         as_of_ms=now_ms,
         backlog=Backlog(),
         unsure=0,
+        given_up=0,
         oldest_unsent_ms=None,
         last_accepted_ms=None,
         last_nightly_ms=None,

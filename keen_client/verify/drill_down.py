@@ -25,8 +25,8 @@ SCHEMA: Final = 1
 class Shown:
     """What reads showed of an event. Times are UTC milliseconds.
 
-    Of an absence: ``first_ms`` the first since it was last seen, ``last_ms``
-    the last that counted, ``reads`` those since the last send.
+    Of an absence, since the last send: ``first_ms`` the first that counts,
+    ``last_ms`` the last, ``reads`` how many.
     """
 
     kind: str
