@@ -1,4 +1,7 @@
-"""The reader: what a verification asks through. It counts what the answers cost, and stops where a budget ends."""
+"""The reader: what a verification asks through.
+
+It counts what the answers cost, and stops where a budget ends or the server is in trouble for long.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,22 @@ import attrs
 
 from keen_client._foundation.clock import MS_PER_HOUR
 from keen_client.api.cost import Cost, ServerClock
-from keen_client.errors import NotFoundError, NotSentError, UsageError
+from keen_client.errors import (
+    ApiError,
+    NotFoundError,
+    NotSentError,
+    RateLimitedError,
+    TransportError,
+    UsageError,
+)
 from keen_client.eventlog.state import State
 from keen_client.queries import Analysis, Timeframe
 from keen_client.verify.answer import QueryApi
 
+#: Errors of a server that cannot be asked anything now; each of them has cost minutes of waiting.
+_TROUBLE: Final = (TransportError, RateLimitedError)
+#: After so many turns in a row that ended by one, the others are not asked for.
+TROUBLED_TURNS_MAX: Final = 3
 #: Where queries name the properties that they touch.
 _NAMING: Final = frozenset({"target_property", "property_name", "group_by"})
 
@@ -62,6 +76,9 @@ class Reader:
         self._budget = Budget() if budget is None else budget
         self._cost = Cost()
         self._properties = 0
+        #: How the last query failed, if the server was in trouble.
+        self._trouble: ApiError | None = None
+        self._troubled_turns = 0
         #: Whether the server has a collection, as its answers showed.
         self.at_server: Final[dict[str, bool]] = {}
 
@@ -82,28 +99,46 @@ class Reader:
 
     @property
     def used_up(self) -> str:
-        """Why nothing more is asked; empty while there is budget left."""
+        """Why nothing more is asked; empty while there is budget left and the server is not given up."""
+        if self._troubled_turns >= TROUBLED_TURNS_MAX:
+            return f"the server could not be asked {TROUBLED_TURNS_MAX} times in a row ({self._trouble})"
         return self._budget.used_up(self._cost)
+
+    def begin(self) -> None:
+        """A verification begins: whatever trouble the server was in, it is asked."""
+        self._trouble, self._troubled_turns = None, 0
+
+    def end_turn(self) -> None:
+        """A turn was taken: where its last query met a server in trouble, it counts towards giving the server up.
+
+        Each such query has waited and was repeated for minutes. Hundreds of
+        them would hold a job, and its lock, for days.
+        """
+        if not self.used_up:
+            self._troubled_turns = 0 if self._trouble is None else self._troubled_turns + 1
 
     def query(self, analysis: Analysis, *, all_keys: bool = False) -> Any:
         """Run one analysis and return its ``result``.
 
         Raises:
-            NotSentError: the budget is used up; it was not asked.
+            NotSentError: the budget is used up, or the server is given up; it was not asked.
             ApiError: no usable answer.
         """
         if self.used_up:
             raise NotSentError(
                 f"{self.used_up}, so it was not asked for",
-                "the next run begins with what was not read; or give a larger budget",
+                "the next run begins with what was not read; a budget can be larger",
             )
         before = self._api.cost
         try:
             answer = self._api.query(analysis, all_keys=all_keys)
-        except NotFoundError:
-            self.at_server[analysis.event_collection] = False
+        except ApiError as error:
+            self._trouble = error if isinstance(error, _TROUBLE) else None
+            if isinstance(error, NotFoundError):
+                self.at_server[analysis.event_collection] = False
             raise
         else:
+            self._trouble = None
             self.at_server[analysis.event_collection] = True
             return answer
         finally:

@@ -89,7 +89,9 @@ class Verifier:
         collection without a due window is not asked for. With *again*, such a
         report of before, its windows are read once more, and no others. A query that fails,
         or that the budget does not allow any more, makes its windows
-        *incomplete*. What was not read for longest is read first. Where a
+        *incomplete*; so are all further ones after three turns in a row that
+        ended by a 429, by a timeout or without a connection.
+        What was not read for longest is read first. Where a
         segment cannot be read, the windows that it may have a share in are
         *unverifiable*, and the report names it.
 
@@ -98,6 +100,7 @@ class Verifier:
             AuthenticationError, ForbiddenError: the key cannot read. What was stored before stays.
             EventLogError: the log cannot be read or written.
         """
+        self._api.begin()
         as_of_ms, cost, scanned = self._clock.wall_ms(), self._api.cost, self._api.properties
         state, clock = self._log.state, self._clock
         state.with_reserve(lambda: mind_leap(state, clock))
@@ -192,6 +195,7 @@ class Verifier:
         reports, audit = self._log.state.with_reserve(
             lambda: Examination(self._tools(), turn.scope, turn.collection).run(turn.due)
         )
+        self._api.end_turn()
         if is_asked and all(report.state is not Verdict.INCOMPLETE for report in reports):
             self._turns.end(turn)
         return reports, audit
