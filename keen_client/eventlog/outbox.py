@@ -21,6 +21,7 @@ import attrs
 from keen_client._foundation.clock import MS_PER_HOUR, Clock
 from keen_client.errors import EventLogDamagedError
 from keen_client.eventlog.cursors import Cursors
+from keen_client.eventlog.dating import distrust_tokens, mind_leap
 from keen_client.eventlog.dead_letters import bury
 from keen_client.eventlog.deletions import Deletions
 from keen_client.eventlog.entry import DeliveryState, Entry
@@ -161,9 +162,10 @@ class Outbox:
     def _claim(
         self, events_max: int, bytes_max: int, since_ms: int | None, *, refused_last: bool
     ) -> Claim | None:
+        mind_leap(self._state, self._clock)
         now_ms = self._clock.wall_ms()
         if since_ms is not None:
-            self._distrust(now_ms)
+            distrust_tokens(self._state, now_ms)
         due = self._due_ranges(now_ms, since_ms, refused_last=refused_last)
         first = [row for row in due if not (refused_last and row.refused_batch)]
         claim = self._claim_again(first, now_ms, events_max, bytes_max) if first else None
@@ -172,16 +174,6 @@ class Outbox:
         if claim is None and len(first) < len(due):
             claim = self._claim_again(due[len(first) :], now_ms, events_max, bytes_max)
         return claim
-
-    def _distrust(self, now_ms: int) -> None:
-        """Unknown entries first sent in the future were dated by a clock that is wrong, then or now: their tokens may be of any age."""
-        ahead_ms = now_ms + HELD_MAX_MS
-        with self._state.reading() as db:
-            ahead = _select(db, "state = 'unknown' AND first_ms > ?", (ahead_ms,))
-        if not ahead:
-            return
-        with self._state.transaction() as db:
-            db.execute("UPDATE ranges SET first_ms = 1 WHERE state = 'unknown' AND first_ms > ?", (ahead_ms,))
 
     def _due_ranges(self, now_ms: int, since_ms: int | None, *, refused_last: bool) -> list[Range]:
         with self._state.reading() as db:

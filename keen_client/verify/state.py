@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from keen_client._foundation.clock import MS_PER_MINUTE, ms_to_iso
+from keen_client.eventlog.dating import AHEAD_MAX_MS
 from keen_client.verify.observations import Observation
 from keen_client.verify.presets import Preset
 from keen_client.verify.verdict import Verdict
@@ -15,7 +16,15 @@ from keen_client.verify.verdict import Verdict
 #: The server's clock and ours may disagree by so much before no age is believed.
 CLOCKS_APART_MAX_MS: Final = 5 * MS_PER_MINUTE
 
+#: The reason of a window whose rest nobody can tell; it begins at the first look by a clock that agrees with the server's.
+DATED_AHEAD: Final = "its last send is dated ahead of now, by a clock that was wrong"
+
 _RISING: Final = frozenset({Verdict.SHORT, Verdict.MIXED, Verdict.SETTLING})
+
+
+def is_apart(offset_ms: int) -> bool:
+    """Whether clocks that are so far apart agree too little to be believed."""
+    return abs(offset_ms) > CLOCKS_APART_MAX_MS
 
 
 @attrs.frozen(kw_only=True)
@@ -47,7 +56,7 @@ class WindowFacts:
     @property
     def clocks_apart(self) -> bool:
         """Whether the server's clock and ours disagree so much that no age is to be believed."""
-        return self.clock_offset_ms is not None and abs(self.clock_offset_ms) > CLOCKS_APART_MAX_MS
+        return self.clock_offset_ms is not None and is_apart(self.clock_offset_ms)
 
     def rests_since_ms(self, now_ms: int) -> int:
         """Since when nothing should have come: its end, if that is past, or the last attempt if it is later.
@@ -55,6 +64,10 @@ class WindowFacts:
         A window dated in the future closes by its last attempt.
         """
         return max(self.end_ms if self.end_ms <= now_ms else 0, self.last_attempt_ms)
+
+    def is_dated_ahead(self, now_ms: int) -> bool:
+        """Whether a clock that was wrong then, or is wrong now, dated its last attempt."""
+        return self.last_attempt_ms > now_ms + AHEAD_MAX_MS
 
 
 @attrs.frozen
@@ -107,14 +120,17 @@ def unsettled_state(facts: WindowFacts, preset: Preset, now_ms: int) -> WindowSt
     early = (
         Verdict.REPLAYED if facts.resent_ms and facts.resent_ms >= facts.last_attempt_ms else Verdict.SETTLING
     )
+    # What is dated ahead tells no time to wait for: the next look finds out whose clock is right.
+    due_ms = now_ms if facts.is_dated_ahead(now_ms) else max(settled_ms, now_ms)
     if facts.unsent:
         state = Verdict.REPLAYED if facts.replaying == facts.unsent else Verdict.SETTLING
         waits = f"{facts.unsent} of its events are not sent yet"
-        return WindowState(state, waits, max(settled_ms, now_ms))
+        return WindowState(state, waits, due_ms)
     if facts.moved:
-        return WindowState(early, "it changed while it was being read", max(settled_ms, now_ms))
+        return WindowState(early, "it changed while it was being read", due_ms)
     if now_ms < settled_ms:
-        return WindowState(early, settles_at(settled_ms), settled_ms)
+        is_ahead = facts.is_dated_ahead(now_ms)
+        return WindowState(early, DATED_AHEAD if is_ahead else settles_at(settled_ms), due_ms)
     if preset.settle_ms and facts.clocks_apart:
         minutes = abs(facts.clock_offset_ms or 0) // MS_PER_MINUTE
         reason = f"the server's clock and this machine's are {minutes} minutes apart"
