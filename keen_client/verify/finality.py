@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import NoReturn
 
@@ -13,6 +14,7 @@ from keen_client.verify.evidence import Evidence
 from keen_client.verify.examination import Examination, Tools
 from keen_client.verify.features import features_of
 from keen_client.verify.knowledge import Knowledge
+from keen_client.verify.lasting import LastingDifferences
 from keen_client.verify.observations import Observations
 from keen_client.verify.presets import Preset
 from keen_client.verify.probe import tokens_honoured
@@ -38,8 +40,10 @@ class Finality:
 
         Its window is final, or a wider one around it, or all narrower ones in
         which something is expected; and no later read of any window that
-        overlaps it found a difference. Or nothing of it is expected any more:
-        all of it was refused, dropped or superseded.
+        overlaps it found a difference. A window that differs lastingly, and
+        names in the evidence all that it lacks, counts as one that matches.
+        Or nothing of it is expected any more: all of it was refused, dropped or
+        superseded.
         """
         day = hour // _DAY_HOURS
         if (collection, day) not in self._final:
@@ -54,36 +58,35 @@ class Finality:
         start_ms, end_ms = day * MS_PER_DAY, (day + 1) * MS_PER_DAY
         #: When a final window last showed each hour.
         final: dict[int, int] = {}
+        settled: set[tuple[int, int]] = set()
         recorded = self._recorded_hours(collection, day)
         for width_ms in self._widths(collection, start_ms, end_ms):
             if width_ms < MS_PER_HOUR and recorded <= final.keys():
                 break  # narrower ones are counted from the entries: they would show nothing new
             scope = Scope(start_ms, end_ms, width_ms, (collection,))
-            for hour, at_ms in self._shown_hours(scope, collection).items():
+            reads = self._last_reads(scope, collection)
+            settled |= {(start, start + width_ms) for start, at_ms in reads.items() if at_ms is not None}
+            for hour, at_ms in _shown_hours(reads, width_ms).items():
                 final[hour] = max(final.get(hour, 0), at_ms)
         for start, end, at_ms in self._observations.differing(
             collection, start_ms, end_ms, self._clock.wall_ms()
         ):
-            for hour in range(start // MS_PER_HOUR, -(-end // MS_PER_HOUR)):
+            for hour in _hours(start, end) if (start, end) not in settled else ():
                 if at_ms >= final.get(hour, at_ms):
                     final.pop(hour, None)
         return frozenset(final)
 
-    def _shown_hours(self, scope: Scope, collection: str) -> dict[int, int]:
-        """The hours that final windows of one width show, each with the time of the read; of several the oldest."""
+    def _last_reads(self, scope: Scope, collection: str) -> dict[int, int | None]:
+        """When each window of *scope* that expects something was last read, by start; None: it is not final."""
         states = Examination(self._tools, scope, collection).outlook()
         stored = self._observations.read(collection, scope.start_ms, scope.end_ms, scope.width_ms)
         now_ms = self._clock.wall_ms()
-        #: Of each hour the last reads of its windows; None: one of them is not final.
-        reads: dict[int, list[int | None]] = {}
-        for start, state in states.items():
-            at_ms = None
-            if state.state is Verdict.FINAL:
-                at_ms = max(one.at_ms for one in stored[start] if one.at_ms <= now_ms)
-            for hour in range(start // MS_PER_HOUR, -(-(start + scope.width_ms) // MS_PER_HOUR)):
-                reads.setdefault(hour, []).append(at_ms)
-        shown = {hour: [at for at in times if at is not None] for hour, times in reads.items()}
-        return {hour: min(times) for hour, times in shown.items() if len(times) == len(reads[hour])}
+        return {
+            start: max(one.at_ms for one in stored[start] if one.at_ms <= now_ms)
+            if state.state is Verdict.FINAL
+            else None
+            for start, state in states.items()
+        }
 
     def _empty_hours(self, collection: str, day: int) -> frozenset[int]:
         """The hours of which nothing is expected any more, and nothing open. Nobody reads them."""
@@ -123,12 +126,27 @@ class Finality:
             api=SilentApi(),
             clock=self._clock,
             preset=self._preset,
-            observations=self._observations,
+            observations=LastingDifferences(self._log, self._clock),
             evidence=Evidence(state, self._observations),
             tokens_used=tokens_honoured(state, now_ms) is not False,
             features=features_of(state, now_ms),
             unreadable=self._log.outbox.unreadable(),
         )
+
+
+def _shown_hours(reads: Mapping[int, int | None], width_ms: int) -> dict[int, int]:
+    """The hours that windows show which all were read (None: one was not), each with the oldest of the reads. Pure."""
+    found: dict[int, list[int | None]] = {}
+    for start, at_ms in reads.items():
+        for hour in _hours(start, start + width_ms):
+            found.setdefault(hour, []).append(at_ms)
+    shown = {hour: [at_ms for at_ms in times if at_ms is not None] for hour, times in found.items()}
+    return {hour: min(times) for hour, times in shown.items() if len(times) == len(found[hour])}
+
+
+def _hours(start_ms: int, end_ms: int) -> range:
+    """The hours that overlap [start, end)."""
+    return range(start_ms // MS_PER_HOUR, -(-end_ms // MS_PER_HOUR))
 
 
 class SilentApi:

@@ -6,7 +6,7 @@ from typing import Final
 
 from keen_client.verify.compare import RawVerdict
 from keen_client.verify.locate import LATE, Findings
-from keen_client.verify.verdict import Verdict
+from keen_client.verify.verdict import ALTERED, STRANGERS, Verdict
 
 _RAW: Final[dict[RawVerdict, Verdict]] = {
     "match": Verdict.MATCH,
@@ -55,9 +55,9 @@ def describe(findings: Findings) -> str:
         (len(findings.unexpected), "refused or dropped, and there all the same"),
         (len(findings.disputed), "perhaps among the events that lost their stamps"),
         (len(findings.collision), "under whose id another event is found"),
-        (len(findings.unknown), "of our origins and not in the log"),
+        (len(findings.unknown), STRANGERS),
     ]
     found = [f"{count} {words}" for count, words in parts if count]
-    if findings.altered_amounts and not findings.corrupt:
-        found.append("audited amounts are altered")
+    if findings.has_unnamed_amounts:
+        found.append(ALTERED)
     return ", ".join(found)

@@ -41,7 +41,8 @@ class Findings:
     ours that belong into another window; ``unexpected``: that were refused,
     dropped or superseded and are there all the same; ``unknown``: that carry an
     origin of ours and are not in the log. ``odd``: the events shown another
-    number of times than expected, and how many times more. ``rest_is_seen``:
+    number of times than expected, and how many times more. ``has_unnamed_amounts``:
+    audited amounts differ in events that were not found out. ``rest_is_seen``:
     the totals prove that the expected events which stand in no set are there
     and whole. ``trouble``: why nothing can be concluded, empty when it can.
     """
@@ -58,6 +59,7 @@ class Findings:
     seen: set[EntryId] = attrs.Factory(set)
     odd: dict[EntryId, int] = attrs.Factory(dict)
     altered_amounts: bool = False
+    has_unnamed_amounts: bool = False
     rest_is_seen: bool = False
     unreadable: int = 0
     trouble: str = ""
@@ -194,6 +196,7 @@ class Locator:
             )
             if altered is not None:
                 findings.altered_amounts = True
+                findings.has_unnamed_amounts |= not altered
                 findings.corrupt |= altered
                 findings.seen -= altered
 

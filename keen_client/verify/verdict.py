@@ -52,5 +52,10 @@ EXIT_BITS: Final = MappingProxyType(
 #: Why a read proved nothing: stored as its reason, so a later version has to know these words too.
 CONTRADICTION: Final = "the totals and the single events that the server shows contradict each other"
 
+#: What a read can have found without naming all the events that it is about; stored within its reason, as above.
+ALTERED: Final = "audited amounts are altered"
+STRANGERS: Final = "of our origins and not in the log"
+UNNAMED: Final = (ALTERED, STRANGERS)
+
 #: Verdicts of one read that account for every expected event of the window: it was seen, or listed as missing.
 ACCOUNTED: Final = frozenset({Verdict.MATCH, Verdict.SHORT, Verdict.EXCESS, Verdict.MIXED, Verdict.CORRUPT})
