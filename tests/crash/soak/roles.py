@@ -58,14 +58,20 @@ def import_all() -> None:
 def run_command(arguments: Sequence[str], ahead_ms: int = 0) -> int:
     """Run the command line in this process, its clock *ahead_ms* in the future; its exit status.
 
-    The clock is :class:`SystemClock`, the one place where the package asks for the date.
+    The clock is :class:`SystemClock`, the one place where the package asks for time. Both that it tells are ahead, as if
+    it had passed: the wall clock alone would have leapt.
     """
     if ahead_ms:
 
         def wall_ms(self: SystemClock) -> int:
             return time.time_ns() // 1_000_000 + ahead_ms
 
-        SystemClock.wall_ms = wall_ms  # type: ignore[method-assign]  # for the life of this process
+        def monotonic_ns(self: SystemClock) -> int:
+            return time.monotonic_ns() + ahead_ms * 1_000_000
+
+        # For the life of this process.
+        SystemClock.wall_ms = wall_ms  # type: ignore[method-assign]
+        SystemClock.monotonic_ns = monotonic_ns  # type: ignore[method-assign]
     try:
         app.main(list(arguments), prog_name="keen-client")
     except SystemExit as end:
