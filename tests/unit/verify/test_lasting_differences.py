@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR
+from keen_client._foundation.clock import MS_PER_DAY, MS_PER_HOUR, ms_to_iso
 from keen_client.eventlog.dead_letters import GIVEN_UP, bury
 from keen_client.eventlog.deletions import Deletion, Deletions
 from keen_client.eventlog.entry import DeliveryState
@@ -85,6 +85,11 @@ def alter(world: World, ids: list[EntryId]) -> None:
     world.server.find(ids[2])[0]["price"] = 1000
 
 
+def move(world: World, ids: list[EntryId]) -> None:
+    """One event is shown at another time, whole."""
+    world.server.find(ids[2])[0]["keen"]["timestamp"] = ms_to_iso(HOUR + 2 * MS_PER_HOUR + 9)
+
+
 def null_and_double(world: World, ids: list[EntryId]) -> None:
     """Both at once, of different events."""
     null(world, ids)
@@ -97,6 +102,7 @@ def null_and_double(world: World, ids: list[EntryId]) -> None:
         (null, Verdict.CORRUPT, {2}),
         (alter, Verdict.CORRUPT, {2}),
         (null_with_token, Verdict.DISPUTED, {2}),
+        (move, Verdict.SHORT, {2}),
         (double, Verdict.EXCESS, set()),
         (null_and_double, Verdict.EXCESS, {2}),
     ],
@@ -113,6 +119,9 @@ def test_what_differs_lastingly_and_is_named_lets_its_segment_go(
     done = reclaim(world)
     assert (done.segments, done.kept) == (1, len(kept))
     assert set(world.log.shelf.pick(ids)) == {ids[number] for number in kept}
+    window = look(world)
+    assert window.state in {state, Verdict.UNVERIFIABLE}
+    assert window.missing == window.eligible == ()
 
 
 def lose(world: World, ids: list[EntryId]) -> None:
