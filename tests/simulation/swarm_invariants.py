@@ -238,7 +238,7 @@ def check_finished(swarm: Swarm) -> None:
     """In the end every event is seen exactly once, or named; where nothing lasting happened, all of it is final."""
     report = _last_look(swarm)
     check_log(swarm, may_lack=False)
-    copies: Copies = {i: _known(swarm, i, of) for i, of in swarm.store.copies.items() if i in swarm.owed}
+    copies: Copies = {i: _known(of) for i, of in swarm.store.copies.items() if i in swarm.owed}
     now_ms, dead = swarm.now_ms, swarm.world.dead_ids()
     classes = swarm.readings.classify(swarm, dead)
     # Of two copies of two logs the server may have moved one, which is named in the window it was moved to.
@@ -294,13 +294,13 @@ def _must_be_named(swarm: Swarm, entry_id: str) -> bool:
     return is_looked_at or entry_id not in swarm.store.copies
 
 
-def _known(swarm: Swarm, entry_id: str, of: Sequence[Copy]) -> Sequence[Copy]:
+def _known(of: Sequence[Copy]) -> Sequence[Copy]:
     """The copies *of* an event, without those of which nobody can tell that they are its: a stranger's, with no stamps.
 
-    Two logs may each have sent it, and one of the two have lost its properties.
+    It was sent twice, by two logs or because the first copy was not shown in
+    time, and one of the two has lost its properties: nothing is missing that could be looked for.
     """
-    whole = [copy for copy in of if copy.has_stamps]
-    return whole if whole and entry_id in swarm.shared else of
+    return [copy for copy in of if copy.has_stamps] or of
 
 
 def _is_once(swarm: Swarm, event: Recorded, seen: Sequence[Copy]) -> bool:
