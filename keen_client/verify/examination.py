@@ -291,7 +291,13 @@ class Examination:
         evidence, preset, log = self._tools.evidence, self._tools.preset, self._tools.log
         # What no stored read will vouch for, though a sighting settles it.
         unvouched = set(seen)
-        missed = [entry for entry in evidence.missed(log.shelf) if entry.collection == self._collection]
+        # Totals that agree vouch for what is expected, and for nothing else.
+        left_out = log.totals.excepted(self._collection, self._scope.start_ms, self._scope.end_ms)
+        missed = [
+            entry
+            for entry in evidence.missed(log.shelf)
+            if entry.collection == self._collection and (entry.origin, entry.seq) not in left_out
+        ]
         for case in self._kept(cases):
             findings = case.findings
             shown = self._shown(case, missed)

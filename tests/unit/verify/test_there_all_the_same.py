@@ -72,3 +72,33 @@ def test_what_was_dropped_and_is_there_stays_named(world: Any) -> None:
     (window,) = world.verify().windows
     assert window.named == {"unexpected": (refused,)}
     assert len(world.server.find(refused)) == 1
+
+
+def test_an_event_too_many_beside_one_too_few_is_both(world: Any) -> None:
+    """In the window and in its segment: neither hides the other."""
+    refused = refuse(world, stored=True)
+    (lost,) = world.record(1)
+    world.send(lose=[lost])
+    report = world.verify()
+    (window,) = report.windows
+    assert window.named == {"missing": (lost,), "unexpected": (refused,)}
+    assert [str(share.state) for share in window.shares] == ["mixed"]
+    assert report.exit_status() == 12
+
+
+def test_a_match_without_a_dead_letter_does_not_show_it(world: Any) -> None:
+    """Refused after an attempt nobody knows the outcome of, and proven absent: the window matches without it, and a retry sends it."""
+    (refused,) = world.record(1)
+    world.send(DeliveryState.UNKNOWN, lose=[refused])
+    world.send(DeliveryState.REJECTED, lose=[refused], resend_unknown=True)
+    world.record(3)
+    world.send()
+    letters = world.log.dead_letters
+    assert letters.find(refused).status == "unsure"
+    world.verify()
+    assert letters.find(refused).status == "dead"
+    assert world.verify().exit_status() == 0
+    assert letters.there([refused]) == ()
+    assert letters.retry([refused]) == 1
+    world.send()
+    assert len(world.server.find(refused)) == 1
