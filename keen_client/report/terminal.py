@@ -52,6 +52,11 @@ def verification_lines(
     lines += change_lines(report)
     if report.not_due and report.windows:
         lines.append(Text(f"{counted(report.not_due, 'window')} not due, and not asked for"))
+    if report.past_checking:
+        windows_told = counted(report.past_checking, "old window")
+        lines.append(
+            Text(f"{windows_told} cannot be verified any more: `keen-client verify` of their days says why")
+        )
     lines += [Text(f"warning: {printable(warning)}", style="bold yellow") for warning in report.warnings]
     if report.windows:
         lines += _audit_lines(report)

@@ -26,7 +26,7 @@ from keen_client.verify.ladder import FATAL, Ladder
 from keen_client.verify.level_zero import EMPTY, ServerWindow, ask_level_zero, choose_audit
 from keen_client.verify.locate import Differing, Findings, kind_of
 from keen_client.verify.observations import Observation, Observations
-from keen_client.verify.presets import Preset
+from keen_client.verify.presets import Preset, look_back_ms
 from keen_client.verify.report import Audit, WindowReport
 from keen_client.verify.segments import shares_of
 from keen_client.verify.settle_unknown import acknowledge_seen, bury_absent, unknown_entries
@@ -138,6 +138,21 @@ class Examination:
                     self._stored.get(start, []), facts, self._tools.preset, self._asked_ms
                 )
         return states
+
+    def unasked(self, states: Mapping[int, WindowState]) -> list[WindowReport]:
+        """Reports of windows that no read would tell more of, by their *states*; nothing of the server is in them."""
+        reports: list[WindowReport] = []
+        for start, state in sorted(states.items()):
+            reads = len(self._stored.get(start, []))
+            case = _Case(self._before[start], failure="not asked for")
+            reports.append(self._report(case, state, state.state if reads else None, reads, ()))
+        return reports
+
+    def is_of_late(self, start: int) -> bool:
+        """Whether the window that starts there ended, was sent to, or became unverifiable while nights still look back at it."""
+        window = self._before[start]
+        last_ms = max(window.end_ms, window.last_attempt_ms, self._knowledge.found_ms(window))
+        return self._asked_ms < last_ms + look_back_ms(self._tools.preset)
 
     # ---- asking -------------------------------------------------------------------------
 

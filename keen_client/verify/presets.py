@@ -89,6 +89,7 @@ PRESETS: Final = MappingProxyType(
     }
 )
 DEFAULT_PRESET: Final = "standard"
+_LOOK_BACK_MS: Final = 10 * MS_PER_DAY
 
 
 def preset(name: str = DEFAULT_PRESET, settle_override_ms: int | None = None) -> Preset:
@@ -105,6 +106,11 @@ def preset(name: str = DEFAULT_PRESET, settle_override_ms: int | None = None) ->
     if settle_override_ms < 0:
         raise UsageError("the settle time is negative; nothing was asked", "give 0s or more")
     return attrs.evolve(found, settle_ms=settle_override_ms)
+
+
+def look_back_ms(chosen: Preset) -> int:
+    """How long after a window came to rest nights look at it at all; under each preset ten days at least."""
+    return max(_LOOK_BACK_MS, *chosen.rechecks_ms, chosen.token_recheck_ms or 0)
 
 
 def check_preset(chosen: Preset, base_url: str, *, allow_immediate: bool = False) -> None:

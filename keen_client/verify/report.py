@@ -254,6 +254,8 @@ def _by_day(segments: Iterable[Segment]) -> tuple[Segment, ...]:
 class VerifyReport:
     """The outcome of one verification. ``as_of_ms``: when it began; ``not_due``: windows not asked for.
 
+    ``past_checking``: windows that cannot be verified and are too old for a
+    night to report them each time.
     ``properties``: what the queries had the server scan, as far as the log can
     tell: events times properties touched. ``unknown_collections``: asked for by
     name, and never heard of here or at the server. ``is_unread``: there was no log to
@@ -266,6 +268,7 @@ class VerifyReport:
     preset: str
     windows: tuple[WindowReport, ...] = attrs.field(converter=_by_start)
     not_due: int = 0
+    past_checking: int = 0
     cost: Cost = attrs.Factory(Cost)
     properties: int = 0
     warnings: tuple[str, ...] = ()
@@ -325,6 +328,7 @@ class VerifyReport:
                 "match": states[Verdict.MATCH] + states[Verdict.FINAL],
                 "incomplete": states[Verdict.INCOMPLETE],
                 "not_due": self.not_due,
+                "past_checking": self.past_checking,
                 "missing": sum(len(window.missing) for window in self.windows),
                 "duplicate": sum(len(window.duplicate) for window in self.windows),
                 "corrupt": sum(len(window.corrupt) for window in self.windows),

@@ -47,6 +47,16 @@ _KINDS: Final = {
 }
 
 
+@attrs.define
+class _Due:
+    """What a verification is to read, what it reports without reading, and how many windows it leaves out."""
+
+    turns: list[Turn] = attrs.Factory(list)
+    unasked: list[WindowReport] = attrs.Factory(list)
+    not_due: int = 0
+    past_checking: int = 0
+
+
 class Verifier:
     """Verifies one log against its server. Not for several threads at once.
 
@@ -86,7 +96,9 @@ class Verifier:
 
         One query a collection when everything matches. With *due_only* the
         windows whose next read is not due are not reported but counted; a
-        collection without a due window is not asked for. With *again*, such a
+        collection without a due window is not asked for; windows that cannot be
+        verified are reported without being read, or counted when they are old.
+        With *again*, such a
         report of before, its windows are read once more, and no others. A query that fails,
         or that the budget does not allow any more, makes its windows
         *incomplete*; so are all further ones after three turns in a row that
@@ -106,10 +118,10 @@ class Verifier:
         state.with_reserve(lambda: mind_leap(state, clock))
         self._unreadable = unreadable = self._log.outbox.unreadable(thorough=True)
         if again is not None:
-            turns, not_due = self._turns_again(scope, again), again.not_due
+            due = self._due_again(scope, again)
         else:
-            turns, not_due = self._due_turns(scope) if due_only else (self._all_turns(scope), 0)
-        windows: list[WindowReport] = []
+            due = self._due(scope) if due_only else _Due(self._all_turns(scope))
+        turns, windows = due.turns, due.unasked
         audits: list[Audit] = []
         for done, turn in enumerate(self._turns.in_order(turns)):
             if progress is not None:
@@ -127,7 +139,8 @@ class Verifier:
             as_of_ms=as_of_ms,
             preset=self.preset.name,
             windows=windows,
-            not_due=not_due,
+            not_due=due.not_due,
+            past_checking=due.past_checking,
             cost=self._api.cost - cost,
             properties=self._api.properties - scanned,
             warnings=(
@@ -212,28 +225,46 @@ class Verifier:
             turns.append(Turn(name, part, unread_since_ms(expected, stored, now_ms)))
         return turns
 
-    def _due_turns(self, scope: Scope) -> tuple[list[Turn], int]:
-        """The turns with windows that are due, and the number of windows that are not."""
-        tools, now_ms = self._tools(), self._clock.wall_ms()
-        turns: list[Turn] = []
-        not_due = 0
-        for name in self._collections(scope):
-            outlook = Examination(tools, scope, name).outlook()
-            due = {
-                start
-                for start, state in outlook.items()
-                if state.due_ms is not None and state.due_ms <= now_ms
-            }
-            not_due += len(outlook) - len(due)
-            turns += self._turns_of(name, scope, due)
-        return turns, not_due
+    def _due(self, scope: Scope) -> _Due:
+        """What is due now.
 
-    def _turns_again(self, scope: Scope, report: VerifyReport) -> list[Turn]:
-        """The turns with the windows of *report*."""
+        A window that cannot be verified is never due, as no read would tell
+        more. It is reported all the same, while nights look back at it: a job
+        that left it out would call the day good. After that it is counted
+        only: nobody could ever make it match, and a bit that is always set
+        tells nothing of the next trouble.
+        """
+        tools, now_ms = self._tools(), self._clock.wall_ms()
+        due = _Due()
+        for name in self._collections(scope):
+            examination = Examination(tools, scope, name)
+            starts: set[int] = set()
+            unasked: dict[int, WindowState] = {}
+            for start, state in examination.outlook().items():
+                if state.state is Verdict.UNVERIFIABLE:
+                    if examination.is_of_late(start):
+                        unasked[start] = state
+                    else:
+                        due.past_checking += 1
+                elif state.due_ms is not None and state.due_ms <= now_ms:
+                    starts.add(start)
+                else:
+                    due.not_due += 1
+            due.unasked += examination.unasked(unasked)
+            due.turns += self._turns_of(name, scope, starts)
+        return due
+
+    def _due_again(self, scope: Scope, report: VerifyReport) -> _Due:
+        """What *report* was about, as if it were due."""
+        due = _Due(not_due=report.not_due, past_checking=report.past_checking)
         starts: dict[str, set[int]] = {}
         for window in report.windows:
-            starts.setdefault(window.collection, set()).add(window.start_ms)
-        return [turn for name in starts for turn in self._turns_of(name, scope, starts[name])]
+            if window.state is Verdict.UNVERIFIABLE:
+                due.unasked.append(window)
+            else:
+                starts.setdefault(window.collection, set()).add(window.start_ms)
+        due.turns += [turn for name in starts for turn in self._turns_of(name, scope, starts[name])]
+        return due
 
     def _turns_of(self, name: str, scope: Scope, due: set[int]) -> Iterator[Turn]:
         """The turns that read the windows of *scope* with the starts *due*, and as few others as may be."""
