@@ -6,7 +6,7 @@ from typing import Final
 
 from keen_client.verify.compare import RawVerdict
 from keen_client.verify.locate import LATE, Findings
-from keen_client.verify.verdict import ALTERED, STRANGERS, Verdict
+from keen_client.verify.verdict import ALTERED, STRANGERS, UNEXPLAINED, Verdict
 
 _RAW: Final[dict[RawVerdict, Verdict]] = {
     "match": Verdict.MATCH,
@@ -41,7 +41,7 @@ def judge(findings: Findings, raw: RawVerdict) -> tuple[Verdict, str]:
         return Verdict.CORRUPT, reason
     if findings.shifted or findings.arrived:
         return _RAW[raw], reason
-    return Verdict.DISPUTED, "the totals differ, and no single event does"
+    return Verdict.DISPUTED, UNEXPLAINED
 
 
 def describe(findings: Findings) -> str:

@@ -55,7 +55,8 @@ CONTRADICTION: Final = "the totals and the single events that the server shows c
 #: What a read can have found without naming all the events that it is about; stored within its reason, as above.
 ALTERED: Final = "audited amounts are altered"
 STRANGERS: Final = "of our origins and not in the log"
-UNNAMED: Final = (ALTERED, STRANGERS)
+UNEXPLAINED: Final = "the totals differ, and no single event does"
+UNNAMED: Final = (ALTERED, STRANGERS, UNEXPLAINED)
 
 #: Verdicts of one read that account for every expected event of the window: it was seen, or listed as missing.
 ACCOUNTED: Final = frozenset({Verdict.MATCH, Verdict.SHORT, Verdict.EXCESS, Verdict.MIXED, Verdict.CORRUPT})
