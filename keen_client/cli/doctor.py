@@ -61,7 +61,7 @@ def doctor(
         repaired = repair_log(directory, config, clock, SystemRandomness(), binding=binding)
     findings = [*examine(directory, config, clock, thorough=thorough), *_encryption(directory, binding)]
     if probe:
-        findings.append(_probe(connection))
+        findings += [_probe(connection), *_read_key(connection)]
     if probe == "full":
         findings += _probe_fully(connection)
     if as_json:
@@ -121,6 +121,35 @@ def _status(findings: Iterable[Finding]) -> int:
     for finding in findings:
         status |= _BITS.get(finding.level, 0)
     return status
+
+
+def _read_key(connection: Connection) -> Iterator[Finding]:
+    """Whether the read key sees everything; said only where a master key, which can tell, is at hand and does tell."""
+    from keen_client.cli.session import open_machinery
+    from keen_client.errors import ApiError
+    from keen_client.eventlog.finding import Finding
+    from keen_client.verify.read_key import restricted_name
+
+    with open_machinery(connection, needs_read_key=True) as machinery:
+        settings = machinery.settings
+        if settings.master_key is None or settings.read_key is None:
+            return
+        try:
+            name = restricted_name(machinery.api.list_access_keys(), settings.read_key.reveal())
+        except ApiError as error:
+            yield Finding(
+                "warning", "read_key", f"what the read key may see was not told: {error}", error.hint or ""
+            )
+            return
+    if name is None:
+        yield Finding("ok", "read_key", "the read key is restricted by no filter")
+        return
+    yield Finding(
+        "warning",
+        "read_key",
+        f"the read key is the access key {name!r}, whose queries are filtered: what it hides looks lost, and is resent",
+        "give the nightly job the project's own read key, or an access key without filters",
+    )
 
 
 def _probe(connection: Connection) -> Finding:
