@@ -230,9 +230,10 @@ class Night:
         width, names = width_ms(window), collection_names(collections)
         asked = None if start is None or end is None else _scope(start, end, names, window)
         with self._alone():
-            warnings = self._copy_state() if self._can_write else (*self._copy_state(), NO_WRITE_KEY)
+            copying = self._copy_state()
             with_reserve = self._log.state.with_reserve
             with_reserve(self._runs.lapse)
+            probing = self._probe_tokens() if self._can_write else NO_WRITE_KEY
             sent = with_reserve(lambda: self._send(send_timeout))
             scope = asked or self._due_scope(width, names)
             self._settle()
@@ -253,19 +254,19 @@ class Night:
                 replay=replay,
                 after=after,
                 reclaimed=reclaimed,
-                warnings=warnings,
+                warnings=tuple(filter(None, (copying, probing))),
             )
 
-    def _copy_state(self) -> tuple[str, ...]:
+    def _copy_state(self) -> str:
         """Keep a copy of ``state.db``; what to warn of where that cannot be: it must not cost the night."""
         try:
             copy_state(self._log.directory, self._log.state)
         except EventLogError as error:
-            return (f"no new copy of state.db could be made: {error}",)
-        return ()
+            return f"no new copy of state.db could be made: {error}"
+        return ""
 
     def _send(self, timeout_seconds: float | None) -> FlushReport:
-        """Probe, and send what waits; without a write key only count it."""
+        """Send what waits; without a write key only count it."""
         if not self._can_write:
             backlog = self._log.outbox.backlog()
             return FlushReport(
@@ -276,8 +277,6 @@ class Night:
                 reason="there is no write key" if backlog.unsent else reason_of(backlog.unreadable),
                 unreadable=len(backlog.unreadable),
             )
-        self._tell("probe", 0, 1)
-        self._probe_tokens()
         self._tell("send", 0, 1)
         sent = self._courier.flush(timeout_seconds)
         self._tell("send", 1, 1)
@@ -373,29 +372,37 @@ class Night:
             scope, due_only=due_only, again=again, progress=partial(self._tell, "verify")
         )
 
-    def _probe_tokens(self) -> None:
-        """Learn whether tokens are honoured, where that is not known of late.
+    def _probe_tokens(self) -> str:
+        """Learn whether tokens are honoured, where that is not known of late; what to warn of.
 
         A far server's answer needs time to become visible, so the next night
         reads it. A server on this machine is given the settle time, thrice at most.
+        A key that may not write is no reason not to verify; one that may not read is.
         """
+        self._tell("probe", 0, 1)
         if tokens_honoured(self._log.state, self._clock.wall_ms()) is not None:
-            return
+            return ""
         is_near = is_loopback(self._base_url)
         patience_ms = min(max(self._preset.settle_ms, MS_PER_SECOND // 4), PROBE_PATIENCE_MS)
         for _ in range(PROBES_MAX if is_near else 1):
             try:
                 if not self._probe.is_pending:
                     self._probe.send(patience_ms if is_near else READY_AFTER_MS)
+            except _REFUSED as error:
+                return f"whether the server honours tokens could not be probed: {error}"
+            except ApiError:
+                continue  # one bad answer must not cost the night; the next one probes again
+            try:
                 ready_ms = self._probe.ready_ms
                 if is_near and ready_ms is not None:
                     self._clock.sleep(max(0, ready_ms - self._clock.wall_ms()) / MS_PER_SECOND)
                 if self._probe.read() is not None:
-                    return
+                    break
             except _REFUSED:
                 raise
             except ApiError:
-                continue  # one bad answer must not cost the night; the next one probes again
+                continue
+        return ""
 
     def _reclaim(self) -> Reclaimed:
         """Let what is old and final go, and warn of what soon goes unverified."""
