@@ -88,7 +88,7 @@ def test_a_deletion_while_a_replay_is_asking_is_minded(
     with KeenApi.open(project) as api:
         api.delete_events(collection, SPAN, filters=PENS)
     shop.nightly(
-        DAY, DAY + timedelta(days=1), collections=[], preset="immediate"
+        DAY, DAY + timedelta(days=1), collections=["kc_probe"], preset="immediate"
     )  # learns that tokens are honoured
     confirm = Verifier.confirm
 
