@@ -53,6 +53,10 @@ def _rests_since_its_end(facts: WindowFacts, now_ms: int) -> int:
     return facts.end_ms if facts.end_ms <= now_ms else 0
 
 
+def _is_shown_whenever_counted(absence: Any, preset: Preset) -> bool:
+    return bool(absence.reads >= preset.reads_before_replay and absence.is_at_rest)
+
+
 def _is_of_whenever_counted(row: Any, attempt: Any, settle_ms: int = 0) -> bool:
     return bool(row.copies == attempt.a and row.last_ms >= attempt.last_ms)
 
@@ -85,6 +89,7 @@ MUTANTS: Final = (
         patches={
             "verify.state.WindowFacts.rests_since_ms": _rests_since_its_end,
             "verify.evidence._Row.is_of": _is_of_whenever_counted,
+            "verify.evidence.Absence.is_shown": _is_shown_whenever_counted,
         },
         scenario="every-six-hours",
         wrong="resent although present",
