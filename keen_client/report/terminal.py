@@ -52,6 +52,10 @@ def verification_lines(
     lines += change_lines(report)
     if report.not_due and report.windows:
         lines.append(Text(f"{counted(report.not_due, 'window')} not due, and not asked for"))
+    if report.not_due_differing:
+        which = "differs" if report.not_due_differing == 1 else "differ"
+        text = f"of those not due {counted(report.not_due_differing, 'window')} {which}, or waits to be seen after a replay"
+        lines.append(Text(text, style="bold yellow"))
     if report.past_checking:
         windows_told = counted(report.past_checking, "old window")
         lines.append(

@@ -254,6 +254,8 @@ def _by_day(segments: Iterable[Segment]) -> tuple[Segment, ...]:
 class VerifyReport:
     """The outcome of one verification. ``as_of_ms``: when it began; ``not_due``: windows not asked for.
 
+    ``not_due_differing``: those of them that differed when they were last
+    read, or hold what was resent and not seen since; like all that are not due they set no bit.
     ``past_checking``: windows that cannot be verified and are too old for a
     night to report them each time.
     ``properties``: what the queries had the server scan, as far as the log can
@@ -268,6 +270,7 @@ class VerifyReport:
     preset: str
     windows: tuple[WindowReport, ...] = attrs.field(converter=_by_start)
     not_due: int = 0
+    not_due_differing: int = 0
     past_checking: int = 0
     cost: Cost = attrs.Factory(Cost)
     properties: int = 0
@@ -328,6 +331,7 @@ class VerifyReport:
                 "match": states[Verdict.MATCH] + states[Verdict.FINAL],
                 "incomplete": states[Verdict.INCOMPLETE],
                 "not_due": self.not_due,
+                "not_due_differing": self.not_due_differing,
                 "past_checking": self.past_checking,
                 "missing": sum(len(window.missing) for window in self.windows),
                 "duplicate": sum(len(window.duplicate) for window in self.windows),

@@ -33,7 +33,7 @@ from keen_client.verify.settle_unknown import acknowledge_seen
 from keen_client.verify.state import WindowState, is_apart
 from keen_client.verify.tokens import tokens_of
 from keen_client.verify.turns import Turn, Turns, unread_since_ms
-from keen_client.verify.verdict import Verdict
+from keen_client.verify.verdict import EXIT_BITS, Verdict
 from keen_client.verify.windows import Scope
 
 #: Called with (parts done, parts in all); a part is what one query of level 0 covers.
@@ -47,6 +47,10 @@ _KINDS: Final = {
 }
 
 
+#: Bits of states that are more than early: something is wrong, or was resent and not seen since.
+_DIFFERS: Final = 4 | 8 | 16 | 64
+
+
 @attrs.define
 class _Due:
     """What a verification is to read, what it reports without reading, and how many windows it leaves out."""
@@ -54,6 +58,7 @@ class _Due:
     turns: list[Turn] = attrs.Factory(list)
     unasked: list[WindowReport] = attrs.Factory(list)
     not_due: int = 0
+    not_due_differing: int = 0
     past_checking: int = 0
 
 
@@ -140,6 +145,7 @@ class Verifier:
             preset=self.preset.name,
             windows=windows,
             not_due=due.not_due,
+            not_due_differing=due.not_due_differing,
             past_checking=due.past_checking,
             cost=self._api.cost - cost,
             properties=self._api.properties - scanned,
@@ -250,13 +256,18 @@ class Verifier:
                     starts.add(start)
                 else:
                     due.not_due += 1
+                    due.not_due_differing += bool(EXIT_BITS[state.state] & _DIFFERS)
             due.unasked += examination.unasked(unasked)
             due.turns += self._turns_of(name, scope, starts)
         return due
 
     def _due_again(self, scope: Scope, report: VerifyReport) -> _Due:
         """What *report* was about, as if it were due."""
-        due = _Due(not_due=report.not_due, past_checking=report.past_checking)
+        due = _Due(
+            not_due=report.not_due,
+            not_due_differing=report.not_due_differing,
+            past_checking=report.past_checking,
+        )
         starts: dict[str, set[int]] = {}
         for window in report.windows:
             if window.state is Verdict.UNVERIFIABLE:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 PAGE = "docs/how_to/run_nightly.md"
 #: What a job gets from cron, and no more.
 CRON = {"PATH": "/usr/bin:/bin", "LANG": "C"}
-Night = Callable[[int], "subprocess.CompletedProcess[str]"]
+Night = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -50,10 +51,11 @@ def night(page: Callable[[str], Any], tmp_path: Path) -> Night:
     nightly.write_text(placed(script), encoding="utf-8")
     nightly.chmod(0o755)
 
-    def run(status: int) -> subprocess.CompletedProcess[str]:
+    def run(status: int, differing: int = 0) -> subprocess.CompletedProcess[str]:
+        document = orjson.dumps({"after": {"summary": {"not_due_differing": differing}}}).decode()
         job.write_text(
             f'#!/bin/sh\n[ "$KEEN_PROJECT_ID $*" = "of-the-file nightly --json" ] || exit 99\n'
-            f"echo said by the job >&2; exit {status}\n",
+            f"echo '{document}'; echo said by the job >&2; exit {status}\n",
             encoding="utf-8",
         )
         job.chmod(0o755)
@@ -82,6 +84,14 @@ def test_a_good_night_and_a_second_job_wake_nobody(night: Night) -> None:
 def test_what_lasts_for_four_nights_wakes_somebody_in_the_fourth(night: Night) -> None:
     """Bits 4, 8, 32 and 64 are normal in the first nights; a good night begins the count anew."""
     assert silent(night, [32, 4, 64, 0, 4, 36, 8, 96, 4]) == [True] * 7 + [False] * 2
+
+
+def test_a_second_job_that_knows_of_a_loss_clears_no_alarm(night: Night) -> None:
+    """It ends with 0, as nothing is due, and wakes nobody; the nights that were not good are counted on after it."""
+    assert silent(night, [4, 4, 4]) == [True] * 3
+    assert night(0, differing=1).stdout == ""
+    assert "nights in a row that were not good: 4" in night(4).stdout
+    assert silent(night, [0, 4]) == [True] * 2
 
 
 @pytest.mark.parametrize("status", [1, 2, 16, 20, 48, 124, 127, 137])

@@ -130,6 +130,7 @@ def test_the_document_is_the_contract() -> None:
             "match": 0,
             "incomplete": 1,
             "not_due": 3,
+            "not_due_differing": 0,
             "past_checking": 0,
             "missing": 3,
             "duplicate": 1,
