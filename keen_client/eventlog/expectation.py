@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
@@ -15,6 +16,9 @@ from keen_client.eventlog.shelf import Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.totals import SumsByWindow, Totals, window_starts_of_hour
 from keen_client.events.stamps import digests
+
+#: Timestamps of entries, by collection and delivery state.
+_Opened = dict[str, dict[DeliveryState, "array[int]"]]
 
 
 @attrs.define
@@ -69,6 +73,10 @@ class Expectation:
         self._state = state
         self._shelf = shelf
         self._totals = totals
+        #: By origin: which numbers were past its cursor when it was last looked, and between which each collection is.
+        self._tails: dict[str, tuple[tuple[int, int], dict[str, tuple[int, int]]]] = {}
+        #: The ranges that were open when it was last looked, None where not all could be read; and what is in them.
+        self._opened: tuple[list[tuple[str, str, int, int]] | None, _Opened] = (None, {})
 
     def collections(self, start_ms: int, end_ms: int) -> list[str]:
         """The collections with entries in [start, end), sorted; the tail included."""
@@ -111,18 +119,19 @@ class Expectation:
         for hour in unread:
             for start in window_starts_of_hour(hour, start_ms, end_ms, width_ms):
                 window_at(start).has_unreadable = True
-        for entry in self._tail():
+        for entry in self._tail(collection):
             if entry.collection == collection and start_ms <= entry.timestamp_ms < end_ms:
                 window = window_at(entry.timestamp_ms)
                 window.by_origin.setdefault(entry.origin, Sums()).add(self._stamp(entry))
                 window.unsent += 1
-        for state, entry in self._open_entries():
-            if entry.collection == collection and start_ms <= entry.timestamp_ms < end_ms:
-                window = window_at(entry.timestamp_ms)
-                if state is DeliveryState.UNKNOWN:
-                    window.unknown += 1
-                else:
-                    window.unsent += 1
+        for state, times in self._open_times(collection).items():
+            for timestamp_ms in times:
+                if start_ms <= timestamp_ms < end_ms:
+                    window = window_at(timestamp_ms)
+                    if state is DeliveryState.UNKNOWN:
+                        window.unknown += 1
+                    else:
+                        window.unsent += 1
         attempts = self._totals.last_attempts(collection, start_ms, end_ms, width_ms)
         for start, window in windows.items():
             window.last_attempt_ms = attempts.get(start, 0)
@@ -191,8 +200,8 @@ class Expectation:
     def _stamp(self, entry: Entry) -> Stamped:
         return stamp_entry(entry, self._totals.audited_properties(entry.collection, entry.body))
 
-    def _tail(self) -> Iterator[Entry]:
-        """Entries past the cursors; those that can be read."""
+    def _tail(self, collection: str | None = None) -> Iterator[Entry]:
+        """Entries past the cursors; those that can be read. Of *collection* no more than there are others in between."""
         with self._state.reading() as db:
             known = {
                 origin: (status, cursor)
@@ -201,11 +210,34 @@ class Expectation:
         for name in self._shelf.names():
             status, cursor = known.get(name.origin, ("open", 0))
             last = self._shelf.last_seq(name.origin) if status in ("open", "sealed") else None
-            if last is not None:
+            if last is None or last <= cursor:
+                self._tails.pop(name.origin, None)
+                continue
+            if collection is None:
                 yield from self._shelf.entries(name.origin, cursor + 1, last)
+            else:
+                yield from self._tail_of(name.origin, cursor + 1, last, collection)
 
-    def _open_entries(self) -> Iterator[tuple[DeliveryState, Entry]]:
-        """Folded entries whose delivery is not at rest."""
+    def _tail_of(self, origin: str, low: int, high: int, collection: str) -> Iterator[Entry]:
+        """Entries of [low, high] that may be of *collection*: where its first and last lie there is read once for all."""
+        of_span, hulls = self._tails.get(origin, ((0, 0), {}))
+        if of_span != (low, high):
+            hulls, count = {}, 0
+            for entry in self._shelf.entries(origin, low, high):
+                first, _ = hulls.get(entry.collection, (entry.seq, entry.seq))
+                hulls[entry.collection] = first, entry.seq
+                count += 1
+            if count == high - low + 1:  # what cannot be read now may be later
+                self._tails[origin] = (low, high), hulls
+        if collection in hulls:
+            yield from self._shelf.entries(origin, *hulls[collection])
+
+    def _open_times(self, collection: str) -> dict[DeliveryState, array[int]]:
+        """The timestamps of the folded entries of *collection* whose delivery is not at rest, by its state.
+
+        All that is open is read once, and again when other entries are: whoever
+        asks for each of many collections would else read all of it each time.
+        """
         rest = sorted(AT_REST)
         marks = ", ".join("?" * len(rest))
         with self._state.reading() as db:
@@ -214,9 +246,24 @@ class Expectation:
                 " AND state <> 'acknowledged'",
                 rest,
             ).fetchall()
+        of_rows, opened = self._opened
+        if rows != of_rows:
+            opened, is_whole = self._read_open(rows)
+            # Entries never change; but what cannot be read now may be later.
+            self._opened = (rows if is_whole else None, opened)
+        return opened.get(collection, {})
+
+    def _read_open(self, rows: Sequence[tuple[str, str, int, int]]) -> tuple[_Opened, bool]:
+        """The entries of *rows*, by collection and state; and whether all of them could be read."""
+        opened: _Opened = {}
+        lacking = 0
         for state, origin, low, high in rows:
+            lacking += high - low + 1
             for entry in self._shelf.entries(origin, low, high):
-                yield DeliveryState(state), entry
+                by_state = opened.setdefault(entry.collection, {})
+                by_state.setdefault(DeliveryState(state), array("q")).append(entry.timestamp_ms)
+                lacking -= 1
+        return opened, not lacking
 
     def _cursor(self, origin: str) -> int:
         with self._state.reading() as db:
