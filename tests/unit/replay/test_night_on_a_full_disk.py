@@ -93,9 +93,9 @@ def test_the_former_copy_stays_and_a_half_made_one_does_not(rig: Rig, disk: Full
 
 
 def test_no_write_of_a_night_ends_it_while_there_is_a_reserve(rig: Rig, disk: FullDisk) -> None:
-    """Whichever of its transactions (every sixth is tried) finds no room first, a night that resends comes to its end."""
+    """Whichever of its transactions (every eighteenth is tried) finds no room first, a night that resends comes to its end."""
     rig.nightly("immediate")
-    for left in range(0, 100, 6):
+    for left in range(0, 108, 18):
         disk.left = None
         rig.record_and_send(2, lose=1)
         disk.fill(left)
