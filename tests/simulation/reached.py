@@ -34,7 +34,10 @@ KINDS: Final = (
     "foreign",
 )
 #: No fault of the server makes entries unreadable: `tests/unit/verify` reaches that state.
-STATES: Final = tuple(f"state {verdict}" for verdict in Verdict if verdict is not Verdict.UNVERIFIABLE)
+#: And a night reads no window that settles: in a swarm somebody looks at any time.
+STATES: Final = tuple(
+    f"state {verdict}" for verdict in Verdict if verdict not in (Verdict.UNVERIFIABLE, Verdict.SETTLING)
+)
 #: All that a campaign has to have reached.
 EVERYTHING: Final = frozenset((*STEPS, *KINDS, *STATES))
 #: What a swarm has to have reached besides: each fault, and what befalls the client's own machine.
@@ -75,7 +78,9 @@ OF_THE_MACHINE: Final = frozenset(
     }
 )
 #: The token modes are no faults, and have no counter.
-EVERYTHING_IN_A_SWARM: Final = EVERYTHING | OF_THE_MACHINE | (frozenset(NAMES) - {"tokens"})
+EVERYTHING_IN_A_SWARM: Final = (
+    EVERYTHING | OF_THE_MACHINE | {f"state {Verdict.SETTLING}"} | (frozenset(NAMES) - {"tokens"})
+)
 
 
 def step_of(analysis: str, question: Mapping[str, Any]) -> str | None:
