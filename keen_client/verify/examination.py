@@ -151,7 +151,9 @@ class Examination:
     def is_of_late(self, start: int) -> bool:
         """Whether the window that starts there ended, was sent to, or became unverifiable while nights still look back at it."""
         window = self._before[start]
-        last_ms = max(window.end_ms, window.last_attempt_ms, self._knowledge.found_ms(window))
+        # One that is still to end would be told of until then: for eight thousand years, of a date that means never.
+        ended_ms = window.end_ms if window.end_ms <= self._asked_ms else 0
+        last_ms = max(ended_ms, window.last_attempt_ms, self._knowledge.found_ms(window))
         return self._asked_ms < last_ms + look_back_ms(self._tools.preset)
 
     # ---- asking -------------------------------------------------------------------------

@@ -77,6 +77,17 @@ def test_a_day_that_is_found_to_be_lost_late_is_told_from_then_on(rig: Rig) -> N
         assert states.count(Verdict.UNVERIFIABLE) == told
 
 
+def test_a_date_that_means_never_is_told_for_ten_days_and_not_until_then(rig: Rig) -> None:
+    """The last hour of the year 9999 can be asked for by nobody: nights tell it while it is new."""
+    rig.client.add_event("purchases", {"price": 1}, "9999-12-31T23:59:59.999Z")
+    rig.client.flush()
+    for hours, told in ((30, 1), (8 * 24, 1), (3 * 24, 0), (24, 0)):
+        rig.advance(hours=hours)
+        report = rig.nightly()
+        assert [w.state for w in report.after.windows].count(Verdict.UNVERIFIABLE) == told
+        assert report.after.past_checking == 1 - told
+
+
 def test_a_second_look_tells_it_again_without_asking(broken: Rig) -> None:
     """Where something is resent that night, the window is in both reports."""
     broken.nightly("immediate")
