@@ -187,11 +187,9 @@ def _store(
         orjson.dumps(shown).decode(),
         None if pending is None else orjson.dumps(pending).decode(),
     )
+    state.with_reserve(lambda: _put(state, row))
 
-    def put() -> None:
-        with state.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO probes (name, at_ms, answer, pending) VALUES (?, ?, ?, ?)", row
-            )
 
-    state.with_reserve(put)
+def _put(state: State, row: tuple[object, ...]) -> None:
+    with state.transaction() as db:
+        db.execute("INSERT OR REPLACE INTO probes (name, at_ms, answer, pending) VALUES (?, ?, ?, ?)", row)

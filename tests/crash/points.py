@@ -167,6 +167,7 @@ POINTS: Final[tuple[Point, ...]] = (
     Point("checkpoint: before its sync", "checkpoint", "checkpoints", Disk("before", "s", ".db$")),
     Point("checkpoint: after its sync", "checkpoint", "checkpoints", Disk("after", "s", ".db$")),
     # ---- send
+    *_commit("claim", "send", "how the clocks stand", "mind_leap"),
     *_commit("claim", "send", "a new segment", "Cursors._enter"),
     *_around("claim", "send", "the sync of what was read", f"{_LOG}.shelf:Shelf.sync"),
     *_around("fold", "send", "the totals", f"{_LOG}.outbox:fold_entries"),
@@ -196,8 +197,8 @@ POINTS: Final[tuple[Point, ...]] = (
     *_commit("unknown", "resend", "a batch again", "Outbox._claim_again"),
     # ---- the night
     *_around("night", "night", "the copy's name", "pathlib:Path.replace", within="copy_state"),
-    *_commit("night", "night", "the probe sent", "_store", "TokenProbe.send"),
-    *_commit("night", "night", "the probe read", "_store", "TokenProbe.read"),
+    *_commit("night", "night", "the probe sent", "_put", "TokenProbe.send"),
+    *_commit("night", "night", "the probe read", "_put", "TokenProbe.read"),
     *_commit("night", "night", "what was seen", "Observations.add"),
     *_commit("night", "night", "what was learnt", "Examination._learn"),
     *_commit("replay", "night", "what earlier runs left", "lapse_all"),

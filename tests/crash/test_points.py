@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 DRAWN = 8
 #: Transactions whose commit has no point of its own in the table, each with its reason.
 ELSEWHERE = {
-    "State.note": "one fact; in all else it joins the transaction around it",
+    "State._note": "one fact; in all else it joins the transaction around it",
     "State.count": "joins the transaction around it",
     "Outbox._postpone": "one delay of an entry that cannot be read",
     "Outbox.journal_again": "one time of a batch that is journalled",
@@ -31,6 +31,10 @@ ELSEWHERE = {
     "Evidence.note_disputed": "joins Examination._learn",
     "Evidence.end_absences": "joins Examination._learn",
     "acknowledge_seen": "joins Examination._learn",
+    "give_up": "joins Examination._learn",
+    "distrust_tokens": "one time of entries that wait for a query then; found again at the next claim",
+    "vouch": "how attempts are dated, after a verification; the next one does the same",
+    "take_up": "a person's repair: tests/unit/eventlog/test_recovery.py",
     "bury_absent": "joins Examination._learn",
     "write_off_deleted": "joins Examination._learn",
     "lapse_deleted": "joins Deletions.note, or Outbox._settle",
