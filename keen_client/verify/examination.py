@@ -483,6 +483,7 @@ class Examination:
             vanished=case.vanished,
             given_up=case.given_up,
             unexpected=findings.unexpected,
+            strangers=findings.strangers,
             eligible=case.eligible if state.state in _REPLAYABLE else (),
             due_ms=state.due_ms,
             was=was,

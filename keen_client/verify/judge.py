@@ -28,7 +28,7 @@ def judge(findings: Findings, raw: RawVerdict) -> tuple[Verdict, str]:
         return Verdict.SETTLING if findings.trouble == LATE else Verdict.DISPUTED, findings.trouble
     if findings.unreadable:
         return Verdict.UNVERIFIABLE, f"{findings.unreadable} of its entries can no longer be read; {reason}"
-    if findings.unknown or findings.collision:
+    if findings.strangers or findings.collision:
         return Verdict.DISPUTED, reason
     exceeds = findings.duplicate or findings.unexpected
     if findings.missing:
@@ -55,7 +55,7 @@ def describe(findings: Findings) -> str:
         (len(findings.unexpected), "refused or dropped, and there all the same"),
         (len(findings.disputed), "perhaps among the events that lost their stamps"),
         (len(findings.collision), "under whose id another event is found"),
-        (len(findings.unknown), STRANGERS),
+        (len(findings.strangers), STRANGERS),
     ]
     found = [f"{count} {words}" for count, words in parts if count]
     if findings.has_unnamed_amounts:

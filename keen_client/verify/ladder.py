@@ -128,7 +128,7 @@ class Ladder:
 
     def _amounts_agree(self, window: Differing, findings: Findings) -> bool:
         """Whether the audited totals are explained by what was found; where that cannot be told, they need not be."""
-        if not self._audited or findings.trouble or findings.unknown or findings.collision:
+        if not self._audited or findings.trouble or findings.strangers or findings.collision:
             return True
         names = sorted(self._audited)
         entries = self._log.shelf.pick(findings.odd)

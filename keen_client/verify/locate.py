@@ -39,7 +39,7 @@ class Findings:
     ``seen``: the expected events that are there and whole. ``unreadable``:
     expected events whose entries can no longer be read. ``arrived``: events of
     ours that belong into another window; ``unexpected``: that were refused,
-    dropped or superseded and are there all the same; ``unknown``: that carry an
+    dropped or superseded and are there all the same; ``strangers``: that carry an
     origin of ours and are not in the log. ``odd``: the events shown another
     number of times than expected, and how many times more. ``has_unnamed_amounts``:
     audited amounts differ in events that were not found out. ``rest_is_seen``:
@@ -53,7 +53,7 @@ class Findings:
     shifted: set[EntryId] = attrs.Factory(set)
     collision: set[EntryId] = attrs.Factory(set)
     disputed: set[EntryId] = attrs.Factory(set)
-    unknown: set[EntryId] = attrs.Factory(set)
+    strangers: set[EntryId] = attrs.Factory(set)
     unexpected: set[EntryId] = attrs.Factory(set)
     arrived: set[EntryId] = attrs.Factory(set)
     seen: set[EntryId] = attrs.Factory(set)
@@ -127,7 +127,7 @@ class Locator:
         return work.findings
 
     def _known_elsewhere(self, work: _Work) -> None:
-        """Of the ids that were not expected here, tell events of ours with another time from unknown ones."""
+        """Of the ids that were not expected here, tell events of ours with another time from strangers."""
         known = self._log.shelf.pick(work.strangers)
         for entry_id, sightings in work.strangers.items():
             entry = known.get(entry_id)
@@ -136,7 +136,7 @@ class Locator:
                 if findings is None:
                     continue
                 if entry is None or entry.collection != self._collection:
-                    findings.unknown.add(entry_id)
+                    findings.strangers.add(entry_id)
                 elif (
                     sighting.h,
                     sighting.g,
@@ -182,7 +182,7 @@ class Locator:
     def _check_amounts(self, work: _Work, window: Differing) -> None:
         """Where all stamps are explained, look whether the audited amounts are too; find the altered events."""
         findings = work.findings[window.local.start_ms]
-        if findings.trouble or findings.unreadable or findings.unknown or findings.collision:
+        if findings.trouble or findings.unreadable or findings.strangers or findings.collision:
             return
         timeframe = Timeframe(window.local.start_ms, window.local.end_ms)
         for origin, delta in window.comparison.deltas.items():

@@ -217,7 +217,7 @@ def sort_suspect(findings: Findings, entry: Entry, sightings: Sequence[Sighting]
 
 def merge(findings: Findings, more: Findings) -> None:
     """Add the findings of a piece to those of its window."""
-    for name in ("missing", "corrupt", "shifted", "collision", "disputed", "unknown"):
+    for name in ("missing", "corrupt", "shifted", "collision", "disputed", "strangers"):
         getattr(findings, name).update(getattr(more, name))
     for name in ("unexpected", "arrived", "seen"):
         getattr(findings, name).update(getattr(more, name))

@@ -32,6 +32,7 @@ NAMED: Final = (
     "vanished",
     "given_up",
     "unexpected",
+    "strangers",
 )
 
 
@@ -66,6 +67,7 @@ class WindowReport:
     ``eligible``, those that had been seen before are ``vanished``, those that
     were resent in vain ``given_up``; neither is ever eligible.
     ``unexpected``: refused, dropped or recorded anew, and there all the same.
+    ``strangers``: at the server under an origin of this log, and not in the log.
     ``collision``: the server has another event under the id.
     ``disputed``: absent, but a member of the null group could be it.
     ``due_ms``: when the next read would tell more; None: never. ``was``: the
@@ -92,6 +94,7 @@ class WindowReport:
     vanished: Ids = attrs.field(default=(), converter=_sorted)
     given_up: Ids = attrs.field(default=(), converter=_sorted)
     unexpected: Ids = attrs.field(default=(), converter=_sorted)
+    strangers: Ids = attrs.field(default=(), converter=_sorted)
     eligible: Ids = attrs.field(default=(), converter=_sorted)
     due_ms: int | None = None
     was: Verdict | None = None
@@ -140,6 +143,7 @@ class WindowReport:
             "vanished": _texts(self.vanished),
             "given_up": _texts(self.given_up),
             "unexpected": _texts(self.unexpected),
+            "strangers": _texts(self.strangers),
             "due": None if self.due_ms is None else ms_to_iso(self.due_ms),
             "was": None if self.was is None else str(self.was),
             "seen_earlier": [

@@ -37,7 +37,7 @@ def share_state(window: Verdict, delta: Delta | None, named: Iterable[str]) -> V
     exceeds = bool(named & {"duplicate", "unexpected"})
     if lacks or exceeds:
         return Verdict.MIXED if lacks and exceeds else Verdict.SHORT if lacks else Verdict.EXCESS
-    if window is Verdict.DISPUTED or named & {"disputed", "collision"}:
+    if window is Verdict.DISPUTED or named & {"disputed", "collision", "strangers"}:
         return Verdict.DISPUTED
     if "corrupt" in named:
         return Verdict.CORRUPT

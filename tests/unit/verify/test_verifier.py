@@ -152,6 +152,8 @@ def test_an_unknown_event_of_our_origin_is_disputed(world: World) -> None:
     (window,) = world.verify().windows
     assert window.state is Verdict.DISPUTED
     assert "not in the log" in window.reason
+    assert window.strangers == (stranger,)
+    assert window.document()["strangers"] == [str(stranger)]
 
 
 def test_foreign_events_are_counted_and_change_nothing(world: World) -> None:
