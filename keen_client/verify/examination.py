@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import attrs
 
 from keen_client._foundation.clock import Clock
 from keen_client.errors import ApiError
-from keen_client.eventlog.deletions import Deletions
-from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.expectation import Window
 from keen_client.eventlog.log import EventLog
 from keen_client.eventlog.unreadable import Unreadable
 from keen_client.events.identity import EntryId
 from keen_client.verify.answer import QueryApi
-from keen_client.verify.compare import Comparison, compare
-from keen_client.verify.evidence import Absence, Evidence, Kind
+from keen_client.verify.case import Case
+from keen_client.verify.compare import compare
+from keen_client.verify.evidence import Evidence, Kind
 from keen_client.verify.features import Features
-from keen_client.verify.given_up import give_up
 from keen_client.verify.judge import judge
 from keen_client.verify.knowledge import Knowledge
 from keen_client.verify.ladder import FATAL, Ladder
+from keen_client.verify.lesson import Lesson
 from keen_client.verify.level_zero import EMPTY, ServerWindow, ask_level_zero, choose_audit
 from keen_client.verify.locate import Differing, Findings, kind_of
 from keen_client.verify.observations import Observation, Observations
 from keen_client.verify.presets import Preset, look_back_ms
 from keen_client.verify.report import Audit, WindowReport
 from keen_client.verify.segments import shares_of
-from keen_client.verify.settle_unknown import acknowledge_seen, bury_absent, unknown_entries
+from keen_client.verify.settle_unknown import unknown_entries
 from keen_client.verify.sightings import days_around, sight_ids
 from keen_client.verify.standing import Standing, named_until, standing
 from keen_client.verify.state import (
@@ -42,7 +41,6 @@ from keen_client.verify.state import (
 from keen_client.verify.tokens import tokens_of
 from keen_client.verify.verdict import Verdict
 from keen_client.verify.windows import Scope
-from keen_client.verify.written_off import write_off_deleted
 
 #: Unknown entries of windows that are not located, asked for by id in one pass.
 UNKNOWN_ASKED_MAX: Final = 10_000
@@ -72,41 +70,6 @@ class Tools:
     unreadable: tuple[Unreadable, ...] = ()
 
 
-@attrs.define
-class _Case:
-    """One window under examination: both sides, what was found, and what follows."""
-
-    local: Window
-    server: ServerWindow = EMPTY
-    failure: str = ""
-    comparison: Comparison = attrs.Factory(lambda: Comparison("match"))
-    findings: Findings | None = None
-    facts: WindowFacts | None = None
-    eligible: frozenset[EntryId] = frozenset()
-    vanished: frozenset[EntryId] = frozenset()
-    held_back: frozenset[EntryId] = frozenset()
-    given_up: frozenset[EntryId] = frozenset()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is expected, open or there."""
-        local = self.local
-        is_expected = local.total.n or local.unsent or local.unknown or local.has_unreadable
-        return not (self.failure or is_expected or self.server.count)
-
-    @property
-    def is_dateless(self) -> bool:
-        """Whether nobody can say when it was read: the clocks disagree."""
-        return self.facts is not None and self.facts.clocks_apart
-
-    @property
-    def is_looked_into(self) -> bool:
-        """Whether this read tells of each event whether it is there: it matched, or they were looked for."""
-        if self.failure or self.comparison.verdict == "match":
-            return not self.failure
-        return self.findings is not None and not self.findings.trouble
-
-
 class Examination:
     """Examines the windows of *scope* for one *collection*; the scope's list of collections is not looked at."""
 
@@ -115,6 +78,9 @@ class Examination:
         self._scope = scope
         self._collection = collection
         self._asked_ms = tools.clock.wall_ms()
+        self._lesson = Lesson(
+            tools.log, tools.evidence, tools.preset, collection, scope.start_ms, scope.end_ms, self._asked_ms
+        )
         #: What level 0 showed, by start.
         self._answered: dict[int, ServerWindow] = {}
         self._before = self._expected()
@@ -132,7 +98,7 @@ class Examination:
         """The states that follow from what is stored, by the start of each window that expects something."""
         states: dict[int, WindowState] = {}
         for start, local in self._before.items():
-            if not _Case(local).is_empty:
+            if not Case(local).is_empty:
                 facts = self._facts(local, local, self._tools.features.objection("match"))
                 states[start] = window_state(
                     self._stored.get(start, []), facts, self._tools.preset, self._asked_ms
@@ -144,7 +110,7 @@ class Examination:
         reports: list[WindowReport] = []
         for start, state in sorted(states.items()):
             reads = len(self._stored.get(start, []))
-            case = _Case(self._before[start], failure="not asked for")
+            case = Case(self._before[start], failure="not asked for")
             reports.append(self._report(case, state, state.state if reads else None, reads, ()))
         return reports
 
@@ -182,7 +148,7 @@ class Examination:
         for start, case in cases.items():
             now = after.get(start, Window(start, start + self._scope.width_ms))
             case.facts = self._facts(case.local, now, case.failure)
-        self._learn(cases, seen_unsettled)
+        self._lesson.learn(cases.values(), seen_unsettled)
         reports = self._conclude(cases)
         return reports, audit
 
@@ -192,9 +158,9 @@ class Examination:
             self._collection, scope.start_ms, scope.end_ms, scope.width_ms
         )
 
-    def _ask(self, audited: tuple[str, ...]) -> dict[int, _Case]:
+    def _ask(self, audited: tuple[str, ...]) -> dict[int, Case]:
         """Level 0; one query for up to 2,400 windows."""
-        cases: dict[int, _Case] = {}
+        cases: dict[int, Case] = {}
         origins = self._tools.log.origins()
         for part in self._scope.queries():
             failure, answer = "", dict[int, ServerWindow]()
@@ -207,7 +173,7 @@ class Examination:
             self._answered.update(answer)
             for start in part.starts:
                 local = self._before.get(start, Window(start, start + part.width_ms))
-                case = _Case(local, answer.get(start, EMPTY), failure)
+                case = Case(local, answer.get(start, EMPTY), failure)
                 if not case.is_empty:
                     cases[start] = case
         return cases
@@ -239,10 +205,10 @@ class Examination:
 
     # ---- looking closer -----------------------------------------------------------------
 
-    def _locate(self, cases: Mapping[int, _Case], audited: tuple[str, ...]) -> set[EntryId]:
+    def _locate(self, cases: Mapping[int, Case], audited: tuple[str, ...]) -> set[EntryId]:
         """Find the events of settled windows that differ; of the others, the unknown entries that are there."""
         settled: list[int] = []
-        early: list[_Case] = []
+        early: list[Case] = []
         for start, case in cases.items():
             if case.failure or case.comparison.verdict == "match" or case.facts is None:
                 continue
@@ -264,7 +230,7 @@ class Examination:
             cases[start].failure = f"it differs, and its events could not be looked for: {error}"
         return self._seen_of_unknown(early)
 
-    def _seen_of_unknown(self, early: list[_Case]) -> set[EntryId]:
+    def _seen_of_unknown(self, early: list[Case]) -> set[EntryId]:
         """Ask by id for what delivery would like to know, where it is too early for a verdict."""
         entries = {
             entry.id: entry
@@ -294,111 +260,7 @@ class Examination:
             if any(kind_of(entries[entry_id], sighting) != "collision" for sighting in sightings)
         }
 
-    # ---- remembering --------------------------------------------------------------------
-
-    def _learn(self, cases: Mapping[int, _Case], seen: set[EntryId]) -> None:
-        """Store the evidence, and settle what delivery did not know, in one transaction.
-
-        Nothing from windows that moved; with clocks apart only that events are there, which no age bears on.
-        """
-        with self._tools.log.state.transaction():
-            self._learn_all(cases, seen)
-
-    def _learn_all(self, cases: Mapping[int, _Case], seen: set[EntryId]) -> None:
-        evidence, preset, log = self._tools.evidence, self._tools.preset, self._tools.log
-        # What no stored read will vouch for, though a sighting settles it.
-        unvouched = set(seen)
-        # Totals that agree vouch for what is expected, and for nothing else.
-        left_out = log.totals.excepted(self._collection, self._scope.start_ms, self._scope.end_ms)
-        missed = [
-            entry
-            for entry in evidence.missed(log.shelf)
-            if entry.collection == self._collection and (entry.origin, entry.seq) not in left_out
-        ]
-        for case in self._kept(cases):
-            findings = case.findings
-            shown = self._shown(case, missed)
-            seen |= shown
-            if case.is_dateless or (findings is not None and findings.trouble):
-                unvouched |= shown & self._unknown(case)
-            if findings is None:
-                continue
-            evidence.note_seen(findings.seen, self._asked_ms)
-            evidence.note(Kind.PRESENT, dict.fromkeys(findings.unexpected, 1), self._asked_ms)
-            if case.is_dateless:
-                continue
-            self._note(findings)
-            if findings.trouble:
-                continue
-            missing = list(log.shelf.pick(findings.missing).values())
-            absences = evidence.note_absent(missing, self._asked_ms, preset)
-            case.vanished = frozenset(i for i, absence in absences.items() if absence.vanished)
-            case.held_back = Deletions(log.state).held_back(missing)
-            eligible = frozenset(i for i, absence in absences.items() if absence.is_eligible(preset))
-            case.eligible = eligible - case.held_back
-            proven = [e for e in missing if absences[e.id].is_refused and absences[e.id].is_proven(preset)]
-            bury_absent(log, proven, self._asked_ms)
-            self._give_up(case, missing, absences)
-            write_off_deleted(log, evidence, missing, absences, preset, self._asked_ms)
-        evidence.note(Kind.PRESENT, dict.fromkeys(unvouched, 1), self._asked_ms)
-        if seen:
-            acknowledge_seen(log, seen)
-
-    def _give_up(self, case: _Case, missing: Iterable[Entry], absences: Mapping[EntryId, Absence]) -> None:
-        """Leave to a person what runs have resent in vain."""
-        hopeless = [
-            entry
-            for entry in missing
-            if absences[entry.id].is_hopeless(self._tools.preset) and entry.id not in case.held_back
-        ]
-        give_up(self._tools.log, hopeless, self._asked_ms)
-        case.given_up = frozenset(entry.id for entry in hopeless) | {
-            entry_id for entry_id, absence in absences.items() if absence.is_given_up
-        }
-
-    def _shown(self, case: _Case, missed: Collection[Entry]) -> set[EntryId]:
-        """The events of a window that were shown to be there, as far as delivery may not know that."""
-        findings = case.findings
-        if findings is None:
-            is_match = case.comparison.verdict == "match" and not case.failure
-            return self._vouch(case, missed, frozenset()) if is_match else set()
-        shown = findings.seen | findings.corrupt | findings.shifted
-        if findings.rest_is_seen and not findings.trouble:
-            shown |= self._vouch(case, missed, findings.named)
-        return shown
-
-    def _vouch(self, case: _Case, missed: Collection[Entry], but: Collection[EntryId]) -> set[EntryId]:
-        """The totals vouch for all events of a window *but* some: note it where it matters, return what delivery may ask for.
-
-        That is the unknown ones, and those missed before, which a run may be about to resend.
-        """
-        span = range(case.local.start_ms, case.local.end_ms)
-        present = [e.id for e in missed if e.timestamp_ms in span and e.id not in but]
-        self._tools.evidence.note_seen(present, self._asked_ms)
-        return self._unknown(case).difference(but).union(present)
-
-    def _unknown(self, case: _Case) -> set[EntryId]:
-        """The entries of a window whose outcome is not known."""
-        if not case.local.unknown:
-            return set()
-        local = case.local
-        entries = unknown_entries(self._tools.log, self._collection, local.start_ms, local.end_ms)
-        return {entry.id for entry in entries}
-
-    def _kept(self, cases: Mapping[int, _Case]) -> Iterator[_Case]:
-        """The cases whose window did not change while it was read."""
-        return (case for case in cases.values() if case.facts is not None and not case.facts.moved)
-
-    def _note(self, findings: Findings) -> None:
-        note, at_ms = self._tools.evidence.note, self._asked_ms
-        note(Kind.DUPLICATE, findings.duplicate, at_ms)
-        note(Kind.CORRUPT, dict.fromkeys(findings.corrupt, 1), at_ms)
-        note(Kind.SHIFTED, dict.fromkeys(findings.shifted, 1), at_ms)
-        note(Kind.COLLISION, dict.fromkeys(findings.collision, 1), at_ms)
-        disputed = self._tools.log.shelf.pick(findings.disputed)
-        self._tools.evidence.note_disputed(disputed.values(), at_ms)
-
-    def _conclude(self, cases: Mapping[int, _Case]) -> list[WindowReport]:
+    def _conclude(self, cases: Mapping[int, Case]) -> list[WindowReport]:
         """Store one observation of each window that was read at a known time, and derive the states."""
         observed: list[tuple[int, Observation]] = []
         reports: list[WindowReport] = []
@@ -419,7 +281,7 @@ class Examination:
         self._tools.observations.add(self._collection, self._scope.width_ms, observed)
         return reports
 
-    def _observe(self, case: _Case) -> Observation:
+    def _observe(self, case: Case) -> Observation:
         if case.local.has_unreadable:
             verdict, reason = Verdict.UNVERIFIABLE, UNREADABLE
         elif case.findings is not None:
@@ -432,7 +294,7 @@ class Examination:
             self._asked_ms, verdict, reason, case.local.total.n, case.server.count, case.local.fingerprint
         )
 
-    def _standing(self, cases: Mapping[int, _Case]) -> dict[int, list[Standing]]:
+    def _standing(self, cases: Mapping[int, Case]) -> dict[int, list[Standing]]:
         """What earlier reads named of the windows that this one did not look into."""
         since: dict[int, int] = {}
         for start, case in cases.items():
@@ -444,7 +306,7 @@ class Examination:
 
     def _report(
         self,
-        case: _Case,
+        case: Case,
         state: WindowState,
         was: Verdict | None,
         reads: int,
