@@ -241,8 +241,10 @@ def check_finished(swarm: Swarm) -> None:
     copies: Copies = {i: _known(of) for i, of in swarm.store.copies.items() if i in swarm.owed}
     now_ms, dead = swarm.now_ms, swarm.world.dead_ids()
     classes = swarm.readings.classify(swarm, dead)
-    # Of two copies of two logs the server may have moved one, which is named in the window it was moved to.
-    moved = swarm.shared & {str(i) for window in report.values() for i in window.shifted}
+    # Of two copies of two logs one may lie in another window, where the server or its own log put it: it is named there.
+    moved = swarm.shared & {
+        str(i) for window in report.values() for i in (*window.shifted, *window.collision)
+    }
     unexplained: dict[str, str] = {}
     for entry_id, event in swarm.owed.items():
         seen = [copy for copy in copies.get(entry_id, ()) if copy.is_seen(now_ms)]
