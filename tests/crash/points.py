@@ -200,7 +200,7 @@ POINTS: Final[tuple[Point, ...]] = (
     *_commit("night", "night", "the probe sent", "_put", "TokenProbe.send"),
     *_commit("night", "night", "the probe read", "_put", "TokenProbe.read"),
     *_commit("night", "night", "what was seen", "Observations.add"),
-    *_commit("night", "night", "what was learnt", "Examination._learn"),
+    *_commit("night", "night", "what was learnt", "Lesson.learn"),
     *_commit("replay", "night", "what earlier runs left", "lapse_all"),
     *_commit("replay", "night", "the run", "Night._begin"),
     *_commit("replay", "night", "the run's batch", "Outbox._claim_again"),
