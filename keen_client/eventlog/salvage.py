@@ -22,14 +22,25 @@ _GIVE_UP_AFTER: Final = 65_536
 
 @attrs.frozen
 class Salvage:
-    """What could be read. ``last``: the last seq that the file held; None when it cannot be told."""
+    """What could be read. ``last``: the last seq that the file held; None when it cannot be told.
+
+    ``is_sound``: SQLite finds nothing wrong with the file.
+    """
 
     entries: tuple[Entry, ...]
     last: int | None
+    is_sound: bool = True
 
     def lost(self, at_least: int) -> int | None:
-        """Entries that are gone, when it is known that there were *at_least* so many; None: nobody can tell."""
-        return None if self.last is None else max(self.last, at_least) - len(self.entries)
+        """Entries that are gone, when it is known that there were *at_least* so many; None: nobody can tell.
+
+        That nothing is gone is not taken from a file that is not sound: a tree
+        that lost a branch ends sooner, and shows no gap.
+        """
+        if self.last is None:
+            return None
+        lost = max(self.last, at_least) - len(self.entries)
+        return lost if lost or self.is_sound else None
 
 
 #: What SQLite has to say of a damaged schema quotes it, and need not be UTF-8.
@@ -45,21 +56,33 @@ def salvage_segment(path: Path, origin: str, at_least: int) -> Salvage:
     try:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
     except sqlite3.Error:
-        return Salvage((), None)
+        return Salvage((), None, is_sound=False)
     try:
-        last = _last_seq(connection)
-        entries = tuple(_entries(connection, origin, last, at_least))
+        is_sound = _is_sound(connection)
+        last = _last_seq(connection, origin, is_sound=is_sound)
+        # In a damaged tree two places may lead to one row, in any order.
+        entries = {entry.seq: entry for entry in _entries(connection, origin, last, at_least)}
     finally:
         connection.close()
-    return Salvage(entries, last)
+    return Salvage(tuple(entries[seq] for seq in sorted(entries)), last, is_sound)
 
 
-def _last_seq(connection: sqlite3.Connection) -> int | None:
+def _is_sound(connection: sqlite3.Connection) -> bool:
     try:
-        row = connection.execute("SELECT max(seq) FROM entries").fetchone()
+        return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except _UNREADABLE:
+        return False
+
+
+def _last_seq(connection: sqlite3.Connection, origin: str, *, is_sound: bool) -> int | None:
+    """The last seq; of a file that is not sound only where an entry is found under it."""
+    try:
+        last = int(connection.execute("SELECT max(seq) FROM entries").fetchone()[0] or 0)
     except _UNREADABLE:
         return None
-    return int(row[0] or 0)
+    if is_sound:
+        return last
+    return last if any(entry_of(origin, row) is not None for row in _rows(connection, last, last)) else None
 
 
 def _entries(connection: sqlite3.Connection, origin: str, last: int | None, at_least: int) -> Iterator[Entry]:
@@ -103,7 +126,7 @@ def entry_of(origin: str, row: tuple[Any, ...]) -> Entry | None:
     seq, collection, ts, recorded, body, keen = row
     numbers_are_good = all(type(value) is int for value in (seq, ts, recorded))
     texts_are_good = all(type(value) is str for value in (collection, body, keen))
-    if not numbers_are_good or not texts_are_good:
+    if not numbers_are_good or not texts_are_good or seq < 1:
         return None
     entry = Entry(origin, seq, collection, ts, recorded, body, keen)
     return entry if is_intact(entry) else None

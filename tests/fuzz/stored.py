@@ -117,6 +117,7 @@ def _salvage(log: EventLog, bench: _Bench, readable: set[int]) -> None:
         bench.name, "fuzz"
     )
     expect(damage.salvaged == len(readable), "what can be read is saved")
+    expect(damage.lost != 0 or len(readable) == len(bench.entries), "what is gone is not called whole")
     kept = log.shelf.pick(EntryId(bench.name.origin, seq) for seq in readable)
     expect(len(kept) == len(readable), "what is saved can be read")
 

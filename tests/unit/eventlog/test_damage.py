@@ -99,6 +99,25 @@ def test_bad_page_loses_its_own_rows_only(make_till: MakeTill) -> None:
     assert salvage.lost(400) == len(lost)
 
 
+def test_a_tree_that_ends_too_soon_is_not_said_to_be_whole(make_till: MakeTill) -> None:
+    """The last page was cut off: what is behind it leaves no gap, so nobody can tell how much is gone."""
+    till = make_till()
+    ids = till.record(200)
+    name, path = only_segment(till)
+    till.log.close()
+    checkpoint(path)
+    _, size = page_of(path, b'{"number":199,')
+    os.truncate(path, path.stat().st_size - size + 16)
+    salvage = salvage_segment(path, name.origin, 0)
+    found = [entry.id for entry in salvage.entries]
+    assert 0 < len(found) < len(ids)
+    assert found == ids[: len(found)]
+    assert (salvage.is_sound, salvage.lost(0), salvage.lost(len(found))) == (False, None, None)
+    till = make_till()
+    done = salvager(till).set_aside(name, "cut off")
+    assert (done.salvaged, done.lost) == (len(found), None)
+
+
 def test_file_that_is_no_database_gives_nothing_and_says_so(tmp_path: Path) -> None:
     """How much it held cannot be told."""
     path = tmp_path / "2026-11-23-4kq7x2m9pz.db"
