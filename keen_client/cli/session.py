@@ -12,7 +12,7 @@ from keen_client._foundation.clock import SystemClock
 from keen_client._foundation.randomness import SystemRandomness
 from keen_client.cli.options import Connection
 from keen_client.cli.output import note
-from keen_client.client.settings import Settings, read_settings
+from keen_client.client.settings import Settings, place_of_log, read_settings
 from keen_client.errors import ConfigurationError, EventLogError, InvalidEnvironmentError
 from keen_client.eventlog.config import LogConfig
 from keen_client.eventlog.directory import Binding, LogDirectory
@@ -112,7 +112,7 @@ def place_of(connection: Connection) -> tuple[Path, Binding | None, LogConfig]:
     except InvalidEnvironmentError:
         if not named:
             raise
-        return Path(named).expanduser().absolute(), None, LogConfig()
+        return place_of_log(str(named)), None, LogConfig()
     return settings.log, settings.binding, settings.log_config
 
 

@@ -128,7 +128,7 @@ def read_settings(
 
 def _log(log: Any, project_id: str, environment: Mapping[str, str], *, is_disabled: bool) -> Path:
     if log:
-        return _place(str(log))
+        return place_of_log(str(log))
     try:
         return default_log(project_id, environment)
     except ConfigurationError:
@@ -137,11 +137,15 @@ def _log(log: Any, project_id: str, environment: Mapping[str, str], *, is_disabl
         return Path(os.devnull)  # nothing is kept anywhere
 
 
-def _place(log: str) -> Path:
-    """Where *log* lies, from the root on."""
+def place_of_log(log: str) -> Path:
+    """Where *log* lies, from the root on.
+
+    Raises:
+        ConfigurationError: it is no path.
+    """
     try:
         place = Path(log).expanduser().absolute()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # nobody's home; what no path may hold
         place = None
     if place is None or "\0" in log:
         raise ConfigurationError(

@@ -246,3 +246,10 @@ def test_a_missing_argument_is_told_in_one_line_without_escapes() -> None:
     first = invoke("query").stderr.splitlines()[0]
     assert first.startswith("error: Missing argument 'ANALYSIS'. Choose from: average, count, count_unique, ")
     assert "\\" not in first
+
+
+def test_a_log_in_the_home_of_nobody_is_a_configuration_error() -> None:
+    """Also where only the log is named, and no project."""
+    result = invoke("status", "--log", "~there-is-no-such-user/log", KEEN_PROJECT_ID="")
+    assert result.exit_code == exit_codes.USAGE
+    assert "names no directory" in result.stderr
