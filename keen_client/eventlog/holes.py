@@ -17,6 +17,7 @@ from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.shelf import PAGE_ENTRIES, Shelf
 from keen_client.eventlog.state import State
 from keen_client.eventlog.unreadable import gone_segments
+from keen_client.events.identity import SEQ_MAX
 
 #: Of one segment so many stretches that cannot be read are halved to find what can; then such a stretch is a hole.
 HALVED_MAX: Final = 2_000
@@ -50,10 +51,12 @@ class Around:
     def segment(self, origin: str, first: int = 1) -> Iterator[Entry]:
         """All entries of the segment *origin* from *first* on that can be read, in order."""
         known = self._known(origin)
-        last = self._shelf.last_seq(origin) or 0
-        if self._shelf.is_sealed(origin) is None:
+        last = self._shelf.last_seq(origin)
+        if last is None or self._shelf.is_sealed(origin) is None:
             self._miss(origin, known)
-            yield from self._shelf.entries(origin, first, last)  # what was kept of it
+            yield from self._shelf.entries(
+                origin, first, SEQ_MAX
+            )  # up to where it ends, or what was kept of it
             return
         self._halved = 0
         last = max(last, known[1] if known else 0)

@@ -80,6 +80,8 @@ def _last_seq(connection: sqlite3.Connection, origin: str, *, is_sound: bool) ->
         last = int(connection.execute("SELECT max(seq) FROM entries").fetchone()[0] or 0)
     except _UNREADABLE:
         return None
+    if not 0 <= last <= SEQ_MAX:  # no segment has so many
+        return None
     if is_sound:
         return last
     return last if any(entry_of(origin, row) is not None for row in _rows(connection, last, last)) else None
@@ -126,7 +128,7 @@ def entry_of(origin: str, row: tuple[Any, ...]) -> Entry | None:
     seq, collection, ts, recorded, body, keen = row
     numbers_are_good = all(type(value) is int for value in (seq, ts, recorded))
     texts_are_good = all(type(value) is str for value in (collection, body, keen))
-    if not numbers_are_good or not texts_are_good or seq < 1:
+    if not numbers_are_good or not texts_are_good or not 1 <= seq <= SEQ_MAX:
         return None
     entry = Entry(origin, seq, collection, ts, recorded, body, keen)
     return entry if is_intact(entry) else None

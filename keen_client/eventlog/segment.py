@@ -36,7 +36,7 @@ from keen_client.eventlog.entry import Entry
 from keen_client.eventlog.inheritance import is_inherited, note_closed, note_open
 from keen_client.eventlog.sqlite_faults import SEALED_MESSAGE, translate_os_error
 from keen_client.events.encoding import EncodedEvent
-from keen_client.events.identity import is_origin
+from keen_client.events.identity import SEQ_MAX, is_origin
 
 SEGMENT_FORMAT: Final = 1
 
@@ -207,7 +207,7 @@ class _OpenSegment:
         try:
             row = self.connection.execute("SELECT * FROM header").fetchone()
         except UnicodeDecodeError as error:
-            raise self._has_no_schema() from error
+            raise self._has_damaged("schema") from error
         if row is None:
             raise EventLogDamagedError(
                 f"{self.path.name} has no header; nothing was read from it",
@@ -222,11 +222,7 @@ class _OpenSegment:
             )
         own = row[: len(_HEADER_KINDS)]
         if len(own) < len(_HEADER_KINDS) or not all(map(isinstance, own, _HEADER_KINDS)):
-            raise EventLogDamagedError(
-                f"{self.path.name} has a damaged header; nothing was read from it",
-                "run `keen-client doctor --repair`",
-                path=self.path,
-            )
+            raise self._has_damaged("header")
         header = Header(*own)
         if header.origin != self.name.origin:
             raise EventLogDamagedError(
@@ -236,10 +232,10 @@ class _OpenSegment:
             )
         return header
 
-    def _has_no_schema(self) -> EventLogDamagedError:
-        """For a text that cannot be decoded: what SQLite has to say of a damaged schema quotes it."""
+    def _has_damaged(self, part: str) -> EventLogDamagedError:
+        """The *schema* for a text that cannot be decoded, too: what SQLite has to say of a damaged one quotes it."""
         return EventLogDamagedError(
-            f"{self.path.name} has a damaged schema; nothing was read from it",
+            f"{self.path.name} has a damaged {part}; nothing was read from it",
             "run `keen-client doctor --repair`",
             path=self.path,
         )
@@ -278,6 +274,13 @@ class SegmentReader(_OpenSegment):
         except BaseException:
             reader.close()
             raise
+
+    def last_seq(self) -> int:
+        """As for every segment; a damaged page may say any number, and nobody is to count up to that."""
+        last = super().last_seq()
+        if not 0 <= last <= SEQ_MAX:
+            raise self._damaged_at(last)
+        return last
 
     def entries(self, first: int, last: int, limit: int | None = None) -> Iterator[Entry]:
         """The entries with *first* <= seq <= *last*, in order, at most *limit* of them."""
@@ -356,7 +359,7 @@ class SegmentWriter(_OpenSegment):
             self.connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
         except UnicodeDecodeError as error:
             self.close()
-            raise self._has_no_schema() from error
+            raise self._has_damaged("schema") from error
         except BaseException:
             self.close()
             raise

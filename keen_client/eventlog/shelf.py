@@ -79,7 +79,7 @@ class Shelf:
         while first <= last:
             page = self.page(origin, first, last)
             yield from page
-            if len(page) < PAGE_ENTRIES:
+            if len(page) < PAGE_ENTRIES or page[-1].seq < first:  # in a damaged tree they go back
                 return
             first = page[-1].seq + 1
 
@@ -138,7 +138,7 @@ class Shelf:
                 return None
             try:
                 return reader.last_seq()
-            except sqlite3.Error:
+            except (sqlite3.Error, EventLogError):
                 self._drop(origin)
                 return None
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from keen_client.errors import EventLogBusyError
+from keen_client.errors import EventLogBusyError, EventLogDamagedError
 from keen_client.eventlog import damage as damage_module
 from keen_client.eventlog.damage import Damage, Salvager
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.outbox import Settlement
 from keen_client.eventlog.salvage import salvage_segment
 from keen_client.eventlog.segment import SegmentName, SegmentWriter, list_segments, make_segment
+from keen_client.events.identity import EntryId
 
 MakeTill = Callable[..., Any]
 
@@ -116,6 +117,26 @@ def test_a_tree_that_ends_too_soon_is_not_said_to_be_whole(make_till: MakeTill) 
     till = make_till()
     done = salvager(till).set_aside(name, "cut off")
     assert (done.salvaged, done.lost) == (len(found), None)
+
+
+def test_a_number_that_no_segment_reaches_is_damage_and_nobody_counts_up_to_it(make_till: MakeTill) -> None:
+    """All others are given, the reader is told of the damage, and a repair saves them."""
+    till = make_till()
+    ids = till.record(5)
+    name, path = only_segment(till)
+    till.log.close()
+    checkpoint(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints=1")
+        connection.execute("INSERT INTO entries VALUES (1 << 60, 'c', 1, 1, '{}', '')")
+    till = make_till()
+    read: list[EntryId] = []
+    with pytest.raises(EventLogDamagedError, match=name.origin):
+        read.extend(entry.id for entry in till.log.entries())
+    assert read == ids
+    assert (till.log.shelf.last_seq(name.origin), till.send()) == (None, 5)
+    done = salvager(till).set_aside(name, "test")
+    assert (done.salvaged, done.lost) == (5, None)
 
 
 def test_file_that_is_no_database_gives_nothing_and_says_so(tmp_path: Path) -> None:
