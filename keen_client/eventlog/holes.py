@@ -54,9 +54,8 @@ class Around:
         last = self._shelf.last_seq(origin)
         if last is None or self._shelf.is_sealed(origin) is None:
             self._miss(origin, known)
-            yield from self._shelf.entries(
-                origin, first, SEQ_MAX
-            )  # up to where it ends, or what was kept of it
+            # Up to where it ends or breaks off, or what was kept of it.
+            yield from self._shelf.entries(origin, first, SEQ_MAX)
             return
         self._halved = 0
         last = max(last, known[1] if known else 0)

@@ -27,7 +27,7 @@ def refuse(request: httpx.Request) -> httpx.Response:
     raise AssertionError(f"{request.method} {request.url.path} was sent")
 
 
-@pytest.mark.parametrize("given", [[], "purchases"])
+@pytest.mark.parametrize("given", [[], (), "purchases", b"purchases"])
 @pytest.mark.parametrize(("job", "span"), JOBS)
 @pytest.mark.parametrize("kind", [KeenClient, AsyncKeenClient])
 def test_what_is_no_list_of_names_is_refused_before_anything_is_done(
