@@ -133,6 +133,22 @@ def test_nothing_in_the_package_runs_what_it_reads() -> None:
     assert found == []
 
 
+def test_no_connection_is_left_open_by_a_with_that_only_commits() -> None:
+    """``with sqlite3.connect(...)`` ends the transaction and closes nothing: ``closing`` does.
+
+    Left open, it warns whenever it happens to be collected, in whatever test runs by then.
+    """
+    found = [
+        f"{_name(path)}:{node.lineno}"
+        for path in SCRIPTS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.With)
+        for item in node.items
+        if ast.unparse(item.context_expr).startswith("sqlite3.connect(")
+    ]
+    assert found == []
+
+
 def _called(call: ast.Call) -> str:
     """``eval`` of ``eval(...)``, ``os.system`` as ``system``; empty for other methods, such as ``re.compile``."""
     match call.func:

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -268,11 +268,10 @@ def test_log_of_a_newer_version_is_left_alone(server: LocalServer, tmp_path: Pat
     else:
         import sqlite3
 
-        with sqlite3.connect(log / file) as db:
+        with closing(sqlite3.connect(log / file)) as db, db:
             db.execute(
                 "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('keen_client', '0099_x', '')"
             )
-        db.close()
     before = (log / file).read_bytes()
     with pytest.raises(EventLogTooNewError):
         client_of(server, log)

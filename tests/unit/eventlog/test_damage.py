@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_a_number_that_no_segment_reaches_is_damage_and_nobody_counts_up_to_it(m
     name, path = only_segment(till)
     till.log.close()
     checkpoint(path)
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA ignore_check_constraints=1")
         connection.execute("INSERT INTO entries VALUES (1 << 60, 'c', 1, 1, '{}', '')")
     till = make_till()
