@@ -34,6 +34,7 @@ from keen_client.errors import (
     OutcomeUnknownError,
     TransportError,
 )
+from keen_client.transport.deadline import Deadline, abound, bound
 from keen_client.transport.message import Request, Response
 
 #: The types of a caller's own client, for annotations elsewhere.
@@ -42,7 +43,7 @@ AsyncHttpClient = httpx.AsyncClient
 
 #: Keen's answers are at most 150 MB; more is not an answer.
 RESPONSE_BYTES_MAX: Final = 256 * 1024 * 1024
-#: A whole answer that takes longer is given up, even if bytes keep trickling in.
+#: An exchange that takes longer is given up, even if bytes keep trickling.
 ANSWER_SECONDS_MAX: Final = 900.0
 #: Connections of one transport (one path).
 CONNECTIONS_MAX: Final = 16
@@ -51,7 +52,6 @@ CONNECTIONS_MAX: Final = 16
 KEEPALIVE_SECONDS: Final = 5.0
 
 _ERROR_TEXT_MAX: Final = 200
-_NS_PER_SECOND: Final = 1_000_000_000
 _SDK: Final = f"keen_client-{metadata.version('keen-client')}"
 
 _NOT_SENT: Final = (
@@ -66,6 +66,8 @@ _NOT_SENT: Final = (
 # The texts of these come from the operating system, TLS or a proxy's status
 # line. The others' may quote headers or a server's bytes, and are left out.
 _TEXT_IS_SAFE: Final = (httpx.NetworkError, httpx.TimeoutException, httpx.ProxyError, OSError)
+#: How httpcore's trace names that a stream is there; TLS makes another of it.
+_CONNECTED: Final = ("connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete")
 _EXPECTED: Final = (httpx.HTTPError, httpx.InvalidURL, RuntimeError, OSError)
 
 
@@ -127,12 +129,22 @@ class Timeouts:
 
 
 class _Progress:
-    """Learns from httpcore's trace whether the request itself began to leave."""
+    """Learns from httpcore's trace whether the request itself began to leave, and bounds each new connection."""
 
     def __init__(self) -> None:
         self.began = False
 
     def note(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith(_CONNECTED):
+            bound(info["return_value"])
+        self._note_request(name, info)
+
+    async def anote(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith(_CONNECTED):
+            abound(info["return_value"])
+        self._note_request(name, info)
+
+    def _note_request(self, name: str, info: Mapping[str, Any]) -> None:
         if name.endswith(".send_request_headers.started"):
             # A CONNECT to a proxy is not the request.
             self.began |= getattr(info.get("request"), "method", b"") != b"CONNECT"
@@ -140,17 +152,14 @@ class _Progress:
             # Refused by our own side while the headers were put together: nothing was written.
             self.began &= type(info.get("exception")).__name__ != "LocalProtocolError"
 
-    async def anote(self, name: str, info: Mapping[str, Any]) -> None:
-        self.note(name, info)
-
 
 class _Answer:
     """Gathers one answer within the bounds of size and time."""
 
-    def __init__(self, clock: Clock, request: Request) -> None:
+    def __init__(self, clock: Clock, request: Request, deadline: Deadline) -> None:
         self._clock = clock
         self._request = request
-        self._started_ns = clock.monotonic_ns()
+        self._deadline = deadline
         self._chunks: list[bytes] = []
         self._size_bytes = 0
 
@@ -162,13 +171,7 @@ class _Answer:
                 f"{self._request.place}: the answer is over {RESPONSE_BYTES_MAX} bytes and was given up",
                 "ask for less: a shorter timeframe, fewer properties",
             )
-        within = self._request.within_seconds
-        most = ANSWER_SECONDS_MAX if within is None else min(within, ANSWER_SECONDS_MAX)
-        if self._elapsed_seconds() > most:
-            raise OutcomeUnknownError(
-                f"{self._request.place}: the answer took over {most:.3g} s and was given up",
-                "look for a slow proxy in between" if most == ANSWER_SECONDS_MAX else "give it more time",
-            )
+        self._deadline.wait_seconds(None)  # where the connection was made before it could be bounded
 
     def finish(self, answer: httpx.Response) -> Response:
         return Response(
@@ -176,11 +179,8 @@ class _Answer:
             headers={name.lower(): value for name, value in answer.headers.items()},
             body=b"".join(self._chunks),
             received_wall_ms=self._clock.wall_ms(),
-            elapsed_seconds=self._elapsed_seconds(),
+            elapsed_seconds=self._deadline.elapsed_seconds(),
         )
-
-    def _elapsed_seconds(self) -> float:
-        return (self._clock.monotonic_ns() - self._started_ns) / _NS_PER_SECOND
 
 
 class _ShownUrl(httpx.URL):
@@ -223,15 +223,14 @@ def _build(
 class _Within(Mapping[str, float | None]):
     """Timeouts that end with the exchange: httpcore looks each one up when it begins to wait."""
 
-    def __init__(self, usual: Mapping[str, float | None], within_seconds: float, clock: Clock) -> None:
+    def __init__(self, usual: Mapping[str, float | None], deadline: Deadline) -> None:
         self._usual = usual
-        self._clock = clock
-        self._end_ns = clock.monotonic_ns() + int(within_seconds * _NS_PER_SECOND)
+        self._deadline = deadline
 
     def __getitem__(self, name: str) -> float | None:
         usual = self._usual[name]
         # Nothing would mean to not wait at all, and less is refused.
-        left = max(0.001, (self._end_ns - self._clock.monotonic_ns()) / _NS_PER_SECOND)
+        left = max(0.001, self._deadline.left_seconds())
         return left if usual is None else min(usual, left)
 
     def __iter__(self) -> Iterator[str]:
@@ -241,13 +240,18 @@ class _Within(Mapping[str, float | None]):
         return len(self._usual)
 
 
-def _timeout_for(
-    request: Request, own: Timeouts | None, clients: httpx.Timeout, clock: Clock
+def _deadline_of(request: Request, clock: Clock) -> Deadline:
+    within = request.within_seconds
+    return Deadline(clock, ANSWER_SECONDS_MAX if within is None else min(within, ANSWER_SECONDS_MAX))
+
+
+def _timeouts_of(
+    request: Request, own: Timeouts | None, clients: httpx.Timeout, deadline: Deadline
 ) -> Mapping[str, float | None]:
     usual: Mapping[str, float | None] = clients.as_dict() if own is None else own.as_extension()
     if request.timeout_seconds is not None:
         usual = Timeouts.of(request.timeout_seconds).as_extension()
-    return usual if request.within_seconds is None else _Within(usual, request.within_seconds, clock)
+    return usual if request.within_seconds is None else _Within(usual, deadline)
 
 
 def translate(
@@ -341,17 +345,19 @@ class HttpxTransport(_HttpxBase):
         """See :meth:`keen_client.transport.protocol.Transport.send`."""
         client = self._client(request)
         progress = _Progress()
-        answer = _Answer(self._clock, request)
+        deadline = _deadline_of(request, self._clock)
+        answer = _Answer(self._clock, request, deadline)
         failure: TransportError
         try:
-            timeout = _timeout_for(request, self._timeouts, client.timeout, self._clock)
-            built = _build(request, client.headers, timeout, progress.note)
-            got = client.send(built, stream=True, auth=None, follow_redirects=False)
-            try:
-                for chunk in got.iter_bytes():
-                    answer.take(chunk)
-            finally:
-                got.close()
+            timeouts = _timeouts_of(request, self._timeouts, client.timeout, deadline)
+            built = _build(request, client.headers, timeouts, progress.note)
+            with deadline.kept():
+                got = client.send(built, stream=True, auth=None, follow_redirects=False)
+                try:
+                    for chunk in got.iter_bytes():
+                        answer.take(chunk)
+                finally:
+                    got.close()
             return answer.finish(got)
         except _EXPECTED as error:
             failure = translate(error, request, began=progress.began, closed=client.is_closed)
@@ -403,17 +409,19 @@ class AsyncHttpxTransport(_HttpxBase):
         """See :meth:`keen_client.transport.protocol.AsyncTransport.send`."""
         client = self._client(request)
         progress = _Progress()
-        answer = _Answer(self._clock, request)
+        deadline = _deadline_of(request, self._clock)
+        answer = _Answer(self._clock, request, deadline)
         failure: TransportError
         try:
-            timeout = _timeout_for(request, self._timeouts, client.timeout, self._clock)
-            built = _build(request, client.headers, timeout, progress.anote)
-            got = await client.send(built, stream=True, auth=None, follow_redirects=False)
-            try:
-                async for chunk in got.aiter_bytes():
-                    answer.take(chunk)
-            finally:
-                await got.aclose()
+            timeouts = _timeouts_of(request, self._timeouts, client.timeout, deadline)
+            built = _build(request, client.headers, timeouts, progress.anote)
+            with deadline.kept():
+                got = await client.send(built, stream=True, auth=None, follow_redirects=False)
+                try:
+                    async for chunk in got.aiter_bytes():
+                        answer.take(chunk)
+                finally:
+                    await got.aclose()
             return answer.finish(got)
         except _EXPECTED as error:
             failure = translate(error, request, began=progress.began, closed=client.is_closed)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from keen_client._foundation.clock import SystemClock
+
 #: Called for each connection after one whole request has been read: (socket, request bytes).
 Script = Callable[[socket.socket, bytes], None]
 
@@ -103,6 +105,30 @@ def silent(connection: socket.socket, request: bytes) -> None:
     connection.recv(1)
 
 
+def without_end(*pieces: bytes) -> Script:
+    """The first pieces, and the last one again and again, until the other side goes."""
+
+    def script(connection: socket.socket, request: bytes) -> None:
+        for piece in pieces[:-1]:
+            connection.sendall(piece)
+        while True:
+            connection.sendall(pieces[-1])
+            SystemClock().sleep(0.005)
+
+    return script
+
+
+def twice_and_then_trickle(connection: socket.socket, request: bytes) -> None:
+    """Answer two requests of one connection, and begin to answer the third."""
+    for _ in range(2):
+        connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}")
+        _read_request(connection)
+    without_end(b"HTTP/1.1 201 Created\r\nX: ", b"x")(connection, request)
+
+
+#: The header of a gzip file that bears a name: its bytes go on to the first that is 0.
+GZIP_NAME = b"\x1f\x8b\x08\x08\0\0\0\0\0\xff"
+OK = b"HTTP/1.1 200 OK\r\n"
 SCRIPTS: dict[str, Script] = {
     "ok": answer(b'{"created": true}', "201 Created", "Content-Type: application/json"),
     "redirect": answer(b"", "302 Found", "Location: http://127.0.0.1:1/elsewhere?api_key=x"),
@@ -112,6 +138,13 @@ SCRIPTS: dict[str, Script] = {
     "garbage": garbage,
     "bad_gzip": bad_gzip,
     "silent": silent,
+    "trickled_head": without_end(OK + b"X: ", b"x"),
+    "trickled_body": without_end(OK + b"Content-Length: 1000000\r\n\r\n", b" "),
+    "trickled_gzip": without_end(
+        OK + b"Content-Encoding: gzip\r\nContent-Length: 1000000\r\n\r\n" + GZIP_NAME, b"n"
+    ),
+    "interim_without_end": without_end(b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "twice_and_then_trickle": twice_and_then_trickle,
     "refuse_tunnel": answer(b"", "403 Forbidden"),
 }
 
