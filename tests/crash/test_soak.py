@@ -15,6 +15,7 @@ import duckdb
 import orjson
 import pytest
 
+from tests.crash.soak.figures import GROWTH_MAX_BYTES, GROWTH_MAX_DESCRIPTORS, Sample, growth
 from tests.crash.soak.judge import Verdict, accounts, judge, stored_events
 from tests.crash.soak.ledger import Ledger, Told, collection_of, count_told, event_of, read_account
 
@@ -180,3 +181,23 @@ def test_events_of_two_writers_or_two_numbers_differ() -> None:
     assert len({orjson.dumps(event) for event in events}) == 100
     assert len({collection_of("bulk.1", n) for n in range(50)}) > 1
     assert len({collection_of("record.1", n) for n in range(50)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("rss_bytes", "descriptors", "leaks"),
+    [
+        (0, 0, []),
+        (GROWTH_MAX_BYTES, GROWTH_MAX_DESCRIPTORS, []),
+        (GROWTH_MAX_BYTES + 1, 0, ["sender-1 grew from 60 to 84 MB"]),
+        (0, GROWTH_MAX_DESCRIPTORS + 1, ["sender-1 grew from 9 to 34 descriptors"]),
+    ],
+)
+def test_a_process_that_grows_is_named(rss_bytes: int, descriptors: int, leaks: list[str]) -> None:
+    """By more than the segments that it may keep open, from the first quarter of a life to the last."""
+
+    def samples(rss: int, fds: int) -> list[Sample]:
+        return [Sample("sender-1", 7, 1.0, 1.0, rss, fds), Sample("sender-1", 7, 2.0, 2.0, rss, fds)]
+
+    life = samples(60_000_000, 9), samples(60_000_000 + rss_bytes, 9 + descriptors)
+    assert growth("sender-1", life) == leaks
+    assert growth("sender-1", ([], life[1])) == []

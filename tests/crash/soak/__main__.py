@@ -28,7 +28,7 @@ import attrs
 from keen_client._foundation.clock import MS_PER_HOUR
 from keen_client.client.settings import ENVIRONMENT
 from tests.crash.soak.crowd import Crowd
-from tests.crash.soak.figures import LogFigures, lines_of_samples, night_figures, read_log, tracebacks
+from tests.crash.soak.figures import LogFigures, growth, lines_of_samples, night_figures, read_log, tracebacks
 from tests.crash.soak.judge import Verdict, accounts, judge, stored_events
 from tests.crash.soak.plan import Plan
 from tests.crash.soak.roles import (
@@ -59,7 +59,7 @@ class Outcome:
 
     @property
     def is_clean(self) -> bool:
-        """Nothing lost, doubled, altered, invented or given up; nothing left open; no process met a bug."""
+        """Nothing lost, doubled, altered, invented or given up; nothing left open; no process met a bug or leaked."""
         left = self.log.states.keys() - {"acknowledged"}
         return not (
             self.verdict.faults or left or self.log.dead or self.troubles or self.nights[-1]["missing_after"]
@@ -98,7 +98,15 @@ def _run(crowd: Crowd, plan: Plan, kills: int) -> Outcome:
         log=read_log(plan.directory / "log"),
         nights=[night_figures(night) for night in nights],
         days=[night_figures(json.loads(text)) for text in _outputs(crowd, NIGHTLY)],
-        troubles=[*tracebacks(crowd.outputs), *crowd.record.failed],
+        troubles=[
+            *tracebacks(crowd.outputs),
+            *crowd.record.failed,
+            *(
+                leak
+                for name in (*SENDERS, WITNESS)
+                for leak in growth(name, crowd.samples.longest_life(name))
+            ),
+        ],
     )
 
 

@@ -17,6 +17,9 @@ from tests.crash.soak.plan import Plan
 #: So many samples of each process in the length of a run.
 _SAMPLES: Final = 400
 _LOG_SAMPLES: Final = 100
+#: By so much a process may grow in a life: it keeps up to eight segments open, each with its cache and three files.
+GROWTH_MAX_BYTES: Final = 24_000_000
+GROWTH_MAX_DESCRIPTORS: Final = 24
 
 
 @attrs.frozen
@@ -89,6 +92,22 @@ class Samples:
         oldest = max(ages, key=lambda pid: ages[pid])
         mine = [sample for sample in self.of_processes if sample.pid == oldest and sample.name == name]
         return _ends(mine, mine[0].at_seconds, mine[-1].at_seconds)
+
+
+def growth(name: str, life: tuple[list[Sample], list[Sample]]) -> list[str]:
+    """What *name* leaks, if its life began and ended with these samples."""
+    if not (life[0] and life[1]):
+        return []
+    rss, descriptors = (
+        [statistics.median(getattr(sample, figure) for sample in end) for end in life]
+        for figure in ("rss_bytes", "descriptors")
+    )
+    found = []
+    if rss[1] - rss[0] > GROWTH_MAX_BYTES:
+        found.append(f"{name} grew from {rss[0] / 1e6:.0f} to {rss[1] / 1e6:.0f} MB")
+    if descriptors[1] - descriptors[0] > GROWTH_MAX_DESCRIPTORS:
+        found.append(f"{name} grew from {descriptors[0]:.0f} to {descriptors[1]:.0f} descriptors")
+    return found
 
 
 def _ends(samples: Sequence[Sample], first: float, last: float) -> tuple[list[Sample], list[Sample]]:
