@@ -12,7 +12,7 @@ import pytest
 from keen_client._foundation.clock import SystemClock
 from keen_client._foundation.randomness import SystemRandomness
 from keen_client.errors import EventLogFullError
-from keen_client.eventlog.config import LogConfig
+from keen_client.eventlog.config import Durability, LogConfig
 from keen_client.eventlog.directory import Binding
 from keen_client.eventlog.entry import DeliveryState
 from keen_client.eventlog.log import EventLog
@@ -41,12 +41,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def open_log(place: Path) -> EventLog:
+def open_log(place: Path, durability: Durability = "full") -> EventLog:
     is_small = place.is_mount()
     return EventLog(
         place / "log",
         Binding("https://api.keen.io", "project-1"),
-        LogConfig(reserve_bytes=1_000_000, log_size_max_bytes=10**12 if is_small else DISK_BYTES),
+        LogConfig(
+            durability=durability,
+            reserve_bytes=1_000_000,
+            log_size_max_bytes=10**12 if is_small else DISK_BYTES,
+        ),
         SystemClock(),
         SystemRandomness(),
     )
@@ -75,9 +79,12 @@ def present(log: EventLog) -> list[str]:
     return found
 
 
-def test_every_receipt_given_before_the_disk_was_full_is_a_row(small_disk: Path) -> None:
+@pytest.mark.parametrize("durability", ["full", "normal"])
+def test_every_receipt_given_before_the_disk_was_full_is_a_row(
+    small_disk: Path, durability: Durability
+) -> None:
     """And there is no row without a receipt: what was refused is absent."""
-    log = open_log(small_disk)
+    log = open_log(small_disk, durability)
     ids = fill(log)
     assert len(ids) > 30
     assert sorted(present(log)) == sorted(ids)
@@ -85,9 +92,10 @@ def test_every_receipt_given_before_the_disk_was_full_is_a_row(small_disk: Path)
     assert sorted(present(log)) == sorted(ids)
 
 
-def test_sending_goes_on_when_the_disk_is_full(small_disk: Path) -> None:
+@pytest.mark.parametrize("durability", ["full", "normal"])
+def test_sending_goes_on_when_the_disk_is_full(small_disk: Path, durability: Durability) -> None:
     """`state.db` gives the reserve up for it; recording waits meanwhile."""
-    log = open_log(small_disk)
+    log = open_log(small_disk, durability)
     ids = fill(log)
     sent: list[str] = []
     while claim := log.state.with_reserve(lambda: log.outbox.claim(events_max=10, bytes_max=10_000_000)):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import attrs
 import pytest
 
-from tests.crash.wal import LONG, SHORT, Recorded, cut, go_on, recorded
+from tests.crash.wal import LONG, SHORT, cut, go_on, recorded
 
 #: Drawn by the run's seed. Every byte, and all around every frame: ``python -m tests.crash.wal``.
 CUTS = 250
@@ -28,7 +29,7 @@ def test_a_wal_cut_at_any_byte_leaves_a_prefix_and_a_log_that_goes_on(
     assert left == sorted(left)
     assert (left[0], left[-1]) == (0, events)
     for offset in chance.sample(drawn, GONE_ON):
-        go_on(whole, offset, tmp_path)
+        go_on(whole, offset)
 
 
 def test_a_frame_that_is_not_as_it_was_written_is_found(tmp_path: Path) -> None:
@@ -37,4 +38,4 @@ def test_a_frame_that_is_not_as_it_was_written_is_found(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     others = [(seq, body.replace("0", "9")) for seq, body in whole.rows]
     with pytest.raises(AssertionError):
-        cut(Recorded(whole.log, whole.segment, others), [whole.wal_bytes], tmp_path / "b")
+        cut(attrs.evolve(whole, rows=others), [whole.wal_bytes], tmp_path / "b")

@@ -6,13 +6,14 @@ to two events.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -34,9 +35,13 @@ SHORT, LONG = 3, 300
 
 @attrs.frozen
 class Recorded:
-    """A log whose events lie in its WAL, as a killed process leaves it, and (seq, body) of each receipt."""
+    """A log whose events lie in its WAL, as a killed process leaves it, and (seq, body) of each receipt.
 
-    log: Path
+    ``left`` is a copy of it; ``place`` is where it was recorded.
+    """
+
+    place: Path
+    left: Path
     segment: Path
     rows: list[tuple[int, str]]
 
@@ -49,6 +54,15 @@ class Recorded:
         """Each length that the WAL can be cut to."""
         return range(self.wal_bytes + 1)
 
+    def put_back(self) -> None:
+        """Have what was left at its place again, in the files that were there: they keep their inodes."""
+        for path in self.place.rglob("*"):
+            if path.is_file() and not (self.left / path.relative_to(self.place)).exists():
+                path.unlink()
+        for path in self.left.rglob("*"):
+            if path.is_file():
+                (self.place / path.relative_to(self.left)).write_bytes(path.read_bytes())
+
     def around_frames(self) -> list[int]:
         """The end of the header and of each frame, and one byte to both sides of it."""
         ends = range(HEADER_BYTES, self.wal_bytes + 1, FRAME_BYTES)
@@ -56,22 +70,23 @@ class Recorded:
 
 
 def recorded(directory: Path, events: int) -> Recorded:
-    """Record *events*, and copy the log while it is open: what a kill would leave."""
+    """Record *events*, and copy the log while it is open: what a power cut leaves, if it leaves all."""
     log = _open(directory / "living")
     rows = [
         (log.record(encode_event("purchases", {"number": n})).id.seq, f'{{"number":{n}}}')
         for n in range(events)
     ]
-    shutil.copytree(log.directory.path, directory / "left")
+    shutil.copytree(log.directory.path, directory / "left", ignore=shutil.ignore_patterns("*-shm"))
     log.close()
     left = LogDirectory(directory / "left")
     (name,) = list_segments(left.segments)
-    return Recorded(left.path, name.path_in(left.segments), rows)
+    return Recorded(log.directory.path, left.path, name.path_in(left.segments), rows)
 
 
-def _open(path: Path) -> EventLog:
+def _open(path: Path, boot_id: str | None = None) -> EventLog:
     binding = Binding("https://api.keen.io", "project-1")
-    return EventLog(path, binding, LogConfig(reserve_bytes=100_000), SystemClock(), SystemRandomness())
+    config = LogConfig(reserve_bytes=100_000)
+    return EventLog(path, binding, config, SystemClock(), SystemRandomness(), boot_id=boot_id)
 
 
 def cut(whole: Recorded, offsets: Iterable[int], directory: Path) -> list[int]:
@@ -96,17 +111,15 @@ def cut(whole: Recorded, offsets: Iterable[int], directory: Path) -> list[int]:
     return left
 
 
-def go_on(whole: Recorded, offset: int, directory: Path) -> None:
-    """Record into the log whose WAL was cut to *offset*.
+def go_on(whole: Recorded, offset: int) -> None:
+    """Record into the log whose WAL was cut to *offset* when the power went: the same files, after a restart.
 
     Raises:
         AssertionError: what was left changed, or a number was given that had a receipt.
     """
-    place = directory / "on"
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(whole.log, place, ignore=shutil.ignore_patterns("*-shm"))
-    os.truncate(f"{LogDirectory(place).segments / whole.segment.name}-wal", offset)
-    log = _open(place)
+    whole.put_back()
+    os.truncate(f"{LogDirectory(whole.place).segments / whole.segment.name}-wal", offset)
+    log = _open(whole.place, boot_id="after the power cut")
     fresh = log.record(encode_event("purchases", {"number": -1}))
     bodies = {str(entry.id): entry.body for entry in log.entries()}
     log.close()
@@ -116,8 +129,9 @@ def go_on(whole: Recorded, offset: int, directory: Path) -> None:
     assert list(bodies.values()) == [body for _, body in whole.rows[: len(bodies)]], offset
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Cut everywhere; an AssertionError says what is not as it should be."""
+    argparse.ArgumentParser(prog="python -m tests.crash.wal", description=__doc__).parse_args(arguments)
     for events in (SHORT, LONG):
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as name:
@@ -129,7 +143,7 @@ def main() -> int:
             assert (left[0], left[-1]) == (0, events)
             further = offsets[:: len(offsets) // 100]
             for offset in further:
-                go_on(whole, offset, directory)
+                go_on(whole, offset)
         sys.stdout.write(
             f"{events} events, {max(offsets):,} bytes of WAL: {len(offsets):,} cuts, each leaves a prefix;"
             f" {len(further)} logs gone on with ({time.monotonic() - began:.0f} s)\n"
@@ -139,4 +153,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -52,11 +52,14 @@ def test_exit_without_flush_keeps_every_event_in_the_log(tmp_path: Path, durabil
 
 
 @pytest.mark.parametrize("script", [SCRIPT, IN_A_FUNCTION], ids=["global", "in_a_function"])
-def test_exit_without_flush_sends_what_the_server_takes_in_time(tmp_path: Path, script: str) -> None:
+@pytest.mark.parametrize("durability", ["full", "normal"])
+def test_exit_without_flush_sends_what_the_server_takes_in_time(
+    tmp_path: Path, script: str, durability: str
+) -> None:
     """With a server that answers the last events are there when the script has ended, wherever its client lived."""
     log = tmp_path / "log"
     with LocalServer(Project("p1", "write", "read", "master")) as server:
-        run(log, server.url, "full", script)
+        run(log, server.url, durability, script)
         with KeenClient("p1", read_key="read", log=log, base_url=server.url, background=False) as client:
             assert client.count("steps", "this_2_hours") == 50
 

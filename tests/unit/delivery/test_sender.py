@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 
+from keen_client.delivery import sender as sender_module
+from keen_client.delivery.batch import Batch, build_batch
 from keen_client.delivery.courier import Courier
 from keen_client.delivery.outcome import Turn
 from keen_client.delivery.sender import StepKind
 from keen_client.errors import EventLogBusyError, NotSentError, OutcomeUnknownError
 from keen_client.eventlog.entry import DeliveryState
-from keen_client.eventlog.outbox import Settlement
+from keen_client.eventlog.outbox import Claimed, Settlement
 from keen_client.observability.hooks import HookSet
 from keen_client.observability.signals import InflightRecovered
 from keen_client.testing.uploaders import ScriptedUploader, accept, fail, refuse, results_of
@@ -37,6 +39,32 @@ def test_all_events_of_an_accepted_batch_are_acknowledged(post: Post) -> None:
     assert {e["kc"]["a"] for e in uploader.accepted} == {0}
     assert [e["keen"]["uniqueness_token"] for e in uploader.accepted] == ids
     assert post.states() == {"acknowledged": 7}
+
+
+class _DiedError(BaseException):
+    """Nothing of the sender runs any more."""
+
+
+def test_a_machine_that_slept_before_its_request_left_dates_the_attempt_by_the_leaving(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a window would seem to have rested since long before its event left, and the event would be resent."""
+    post.record(1)
+
+    def asleep(entries: Sequence[Claimed]) -> Batch:
+        post.clock.advance(3_600)
+        return build_batch(entries)
+
+    def left(parsed: Bodies) -> Response:
+        raise _DiedError
+
+    monkeypatch.setattr(sender_module, "build_batch", asleep)
+    with pytest.raises(_DiedError):
+        post.sender(ScriptedUploader(left)).step()
+    now_ms = post.clock.wall_ms()
+    with post.log.state.reading() as db:
+        assert db.execute("SELECT state, last_ms FROM ranges").fetchall() == [("inflight", now_ms)]
+        assert db.execute("SELECT attempted_ms FROM totals").fetchall() == [(now_ms,)]
 
 
 def test_no_request_of_a_flush_outlasts_its_time(post: Post) -> None:
