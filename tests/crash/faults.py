@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import sys
 import tempfile
 import time
@@ -55,6 +56,7 @@ FAULTS: Final = {
         Fault("read-only", shim.OF_A_READ_ONLY_DISK, errno.EROFS),
     )
 }
+DURABILITIES: Final = ("full", "normal")
 #: How many operations in a row are refused.
 LENGTHS: Final = (1, 30)
 
@@ -86,7 +88,10 @@ def endure(settings: dict[str, str], kinds: str, error: int, first: int, length:
 
 
 def _open(settings: dict[str, str]) -> KeenClient:
-    return open_client(settings, entries=8, retention_days=0.0, reclaim_unverified=True)
+    durability = settings["durability"]
+    return open_client(
+        settings, durability=durability, entries=8, retention_days=0.0, reclaim_unverified=True
+    )
 
 
 def _live_through(settings: dict[str, str]) -> KeenClient | None:
@@ -152,9 +157,9 @@ def step(settings: dict[str, str], seconds: list[float]) -> None:
 
 @attrs.define
 class Tally:
-    """What came of a sweep under one fault: lives, those that met it, receipts given, events that arrived."""
+    """What came of a sweep under one fault and durability: lives, those that met it, receipts given, events that arrived."""
 
-    fault: str
+    name: str
     lives: int = 0
     met: int = 0
     refused: int = 0
@@ -167,14 +172,14 @@ class Tally:
     def __str__(self) -> str:
         """One line for people."""
         return (
-            f"{self.fault}: {self.lives:,} lives, {self.met:,} met the fault; {self.receipts:,} receipts,"
+            f"{self.name}: {self.lives:,} lives, {self.met:,} met the fault; {self.receipts:,} receipts,"
             f" {self.refused:,} events refused, {self.unknown:,} outcomes unknown; {self.arrived:,} arrived, each once"
         )
 
 
-def operations_of(nursery: Nursery, served: Served, directory: Path, fault: Fault) -> int:
+def operations_of(nursery: Nursery, served: Served, directory: Path, fault: Fault, durability: str) -> int:
     """How many operations of a life this fault can refuse."""
-    lines, settings = directory / "lines", settings_of(served, directory)
+    lines, settings = directory / "lines", {**settings_of(served, directory), "durability": durability}
     Path(settings["log"]).parent.mkdir(parents=True)
     status = nursery.live("tests.crash.faults:count", lines, settings=settings, kinds=fault.kinds)
     assert status == 0, lines.read_text()[-2000:]
@@ -182,16 +187,23 @@ def operations_of(nursery: Nursery, served: Served, directory: Path, fault: Faul
 
 
 def endured(
-    nursery: Nursery, served: Served, directory: Path, fault: Fault, first: int, length: int, tally: Tally
+    nursery: Nursery,
+    served: Served,
+    directory: Path,
+    fault: Fault,
+    durability: str,
+    first: int,
+    length: int,
+    tally: Tally,
 ) -> None:
     """One life under *fault* from its *first* operation on, for *length* operations; what came of it goes to *tally*.
 
     Raises:
         AssertionError: a promise is broken, or the child got an error that is none of the library's.
     """
-    lines, settings = directory / "lines", settings_of(served, directory)
+    lines, settings = directory / "lines", {**settings_of(served, directory), "durability": durability}
     Path(settings["log"]).parent.mkdir(parents=True)
-    name = f"{fault.name}, from operation {first}, {length} times"
+    name = f"{fault.name}, {durability}, from operation {first}, {length} times"
     arguments = {
         "settings": settings,
         "kinds": fault.kinds,
@@ -240,22 +252,26 @@ def main(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m tests.crash.faults", description=__doc__)
     parser.add_argument("--fault", choices=tuple(FAULTS), action="append", help="default: all")
+    parser.add_argument("--durability", choices=DURABILITIES, action="append", help="default: both")
     parser.add_argument("--every", type=int, default=1, help="only each so-many-th operation")
     chosen = parser.parse_args(arguments)
     failed_at_all = 0
-    for name in chosen.fault or FAULTS:
-        began, failed, tally = time.monotonic(), 0, Tally(name)
+    for name, durability in itertools.product(chosen.fault or FAULTS, chosen.durability or DURABILITIES):
+        began, failed, tally = time.monotonic(), 0, Tally(f"{name}, {durability}")
         with tempfile.TemporaryDirectory() as base:
             arena = Arena(Path(base))
             nursery = Nursery(shim.build(Path(base)))
             try:
                 served = arena.serve()
-                count = operations_of(nursery, served, Path(base, "count"), FAULTS[name])
+                count = operations_of(nursery, served, Path(base, "count"), FAULTS[name], durability)
                 for first in range(1, count + 1, chosen.every):
                     for length in LENGTHS:
                         with tempfile.TemporaryDirectory(dir=base) as place:
                             try:
-                                endured(nursery, served, Path(place), FAULTS[name], first, length, tally)
+                                endured(
+                                    *(nursery, served, Path(place), FAULTS[name], durability),
+                                    *(first, length, tally),
+                                )
                             except AssertionError as error:
                                 failed += 1
                                 sys.stdout.write(f"FAILED {error}\n")

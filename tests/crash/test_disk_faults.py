@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.faults import FAULTS, LENGTHS, Tally, endured, operations_of, stepped
+from tests.crash.faults import DURABILITIES, FAULTS, LENGTHS, Tally, endured, operations_of, stepped
 from tests.crash.nursery import Nursery
 
 if TYPE_CHECKING:
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 LIVES = 2
 
 
+@pytest.mark.parametrize("durability", DURABILITIES)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_disk_that_refuses_any_operation_costs_no_receipt(
-    nursery: Nursery, served: Served, tmp_path: Path, seed: int, fault: str
+    nursery: Nursery, served: Served, tmp_path: Path, seed: int, fault: str, durability: str
 ) -> None:
     """Full, failing or read-only, once or for a while: then the same process goes on, and all with a receipt arrives once."""
-    count = operations_of(nursery, served, tmp_path / "count", FAULTS[fault])
+    count = operations_of(nursery, served, tmp_path / "count", FAULTS[fault], durability)
     chance = random.Random(seed)
-    tally = Tally(fault)
+    tally = Tally(f"{fault}, {durability}")
     for number in range(LIVES):
         first, length = chance.randint(1, count), chance.choice(LENGTHS)
-        endured(nursery, served, tmp_path / str(number), FAULTS[fault], first, length, tally)
+        endured(nursery, served, tmp_path / str(number), FAULTS[fault], durability, first, length, tally)
     print(f"\n{tally}")
     assert tally.lives == LIVES
     assert tally.met

@@ -297,6 +297,21 @@ def delayed(seconds: float) -> Trouble:
     return trouble
 
 
+class Held:
+    """Keep each request back, say nothing, and hand them to the server when asked to, long after the client left."""
+
+    def __init__(self) -> None:
+        self._exchanges: list[Exchange] = []
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Take one."""
+        self._exchanges.append(exchange)
+
+    def deliver(self) -> list[int]:
+        """Hand them over; the server's statuses."""
+        return [exchange.store()[0] for exchange in self._exchanges]
+
+
 def redirect(status: int, url: str) -> Trouble:
     """Send the client elsewhere, with everything that it carries."""
 

@@ -23,6 +23,7 @@ import pytest
 from keen_client import DeliveryConfig, KeenClient, KeenError, NotFoundError
 from keen_client.server import LocalServer
 from tests.end_to_end.hostile_proxy import (
+    Held,
     HostileProxy,
     Silent,
     Storm,
@@ -200,6 +201,30 @@ def test_a_true_answer_is_believed_however_it_comes(
 
         proxy.turn_honest()
         set_right(keen, collection)
+    assert stored(shared, collection) == list(range(EVENTS))
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_a_request_that_arrives_after_the_client_gave_it_up_counts_once(
+    shared: LocalServer, proxy: HostileProxy, tmp_path: Path, collection: str, overtaken: bool
+) -> None:
+    """Before the night, which then sends nothing again; or overtaken by its own resend, whose token keeps it out."""
+    proxy.trouble = held = Held()
+    with client_of(shared, proxy.url, tmp_path / "log") as keen:
+        record(keen, collection)
+        assert keen.flush().unknown == EVENTS
+
+        proxy.turn_honest()
+        if not overtaken:
+            assert held.deliver() == [200]
+        set_right(keen, collection)
+        if overtaken:
+            assert held.deliver() == [200]
+            set_right(keen, collection)
+        start, end = lately()
+        timeframe = {"start": start.isoformat(), "end": end.isoformat()}
+        sends = [event["kc"]["a"] for event in keen.extraction(collection, timeframe=timeframe)]
+        assert sends == [1 if overtaken else 0] * EVENTS
     assert stored(shared, collection) == list(range(EVENTS))
 
 
