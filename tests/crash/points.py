@@ -14,7 +14,6 @@ import functools
 import importlib
 import inspect
 import os
-import random
 import signal
 import sqlite3
 import sys
@@ -608,16 +607,6 @@ def judge(
     assert set(arrived.values()) <= tried, place + "an event that nobody recorded"
     assert refused.isdisjoint(arrived.values()), place + "there, although it was said not to be recorded"
     return len(receipts), len(arrived)
-
-
-def sample(seed: int, size: int) -> list[Point]:
-    """*size* points drawn by *seed*, with one of each step as long as it lasts."""
-    chance = random.Random(seed)
-    steps = list(dict.fromkeys(point.step for point in POINTS))
-    one_each = [chance.choice([point for point in POINTS if point.step == step]) for step in steps]
-    chance.shuffle(one_each)
-    rest = [point for point in POINTS if point not in one_each]
-    return [*one_each, *chance.sample(rest, len(rest))][:size]
 
 
 def main(arguments: list[str]) -> int:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.nursery import Nursery
-from tests.crash.points import POINTS, Call, Point, outlive, sample
+from tests.crash.points import POINTS, Call, Point, outlive
 
 if TYPE_CHECKING:
     from tests.crash.conftest import Served
 
 ROOT = Path(__file__).parents[2]
-#: Drawn by the run's seed. All of them: ``python -m tests.crash.points``.
-DRAWN = 8
 #: Transactions whose commit has no point of its own in the table, each with its reason.
 ELSEWHERE = {
     "State._note": "one fact; in all else it joins the transaction around it",
@@ -58,13 +56,13 @@ ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("draw", range(DRAWN))
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
 def test_what_a_process_leaves_that_dies_at_a_point_arrives_once(
-    nursery: Nursery, served: Served, tmp_path: Path, seed: int, draw: int
+    nursery: Nursery, served: Served, tmp_path: Path, point: Point
 ) -> None:
     """SIGKILL there and nowhere else; then every receipt is in the log and at the server, each event once."""
-    found = outlive(nursery, served, tmp_path, sample(seed, DRAWN)[draw])
-    print(f"\n{found.point.name}: {found.receipts} receipts, {found.arrived} arrived")
+    found = outlive(nursery, served, tmp_path, point)
+    print(f"\n{found.receipts} receipts, {found.arrived} arrived")
     assert found.receipts
 
 
